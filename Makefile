@@ -1,0 +1,38 @@
+# Two commands: `make repro` re-runs the science, `make test` asserts it. Both set up .venv on first use.
+VENV := .venv
+PYTHON ?= python3
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: repro test bench lint lock clean
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Everything whose weights can be had here, from scratch; the rest is named with its reason and keeps its evidence.
+repro: $(STAMP)
+	targets="$$(replicate targets)" && dvc repro --force $$targets
+	dvc repro --force --single-item report
+	dvc metrics diff --md
+
+test: $(STAMP)
+	python -m pytest
+
+bench: $(STAMP)
+	python -m pytest tests/benchmarks --benchmark-only
+
+lint: $(STAMP)
+	ruff check . && ruff format --check .
+
+lock:
+	pip-compile --quiet --strip-extras --extra test --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--no-emit-options --allow-unsafe --output-file requirements.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+cpu/\1/' requirements.lock    # the CPU build has a local version that no index lists
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,89 @@
+"""Reading `tables.yaml`: the printed numbers, each row turned into a check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from replications.audit.audit import Check, Sense, check
+from replications.audit.relations import RELATIONS
+from replications.errors import Refusal
+
+FILE = Path(__file__).with_name("tables.yaml")
+
+
+class Table(BaseModel):
+    """One printed table, or the sentences that state one relation; `rows` hold the printed numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    paper: str
+    where: str
+    source: str
+    relation: str
+    sense: Sense = "equals"
+    columns: list[str | int] = Field(min_length=2)
+    decimals: list[int | None] = Field(min_length=1)
+    rows: dict[str, list[float]] = Field(min_length=1)
+
+    @field_validator("relation")
+    @classmethod
+    def _relation_is_known(cls, name: str) -> str:
+        if name not in RELATIONS:
+            raise ValueError(f"should be one of {', '.join(RELATIONS)}")
+        return name
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _rows_are_flat(cls, rows: Any) -> Any:
+        """A row may hold a whole curve as a list in a list; the relation takes its numbers one by one."""
+        if not isinstance(rows, dict):
+            return rows
+        return {name: list(_flat(numbers)) for name, numbers in rows.items()}
+
+
+def _flat(numbers: Any) -> Iterator[Any]:
+    for number in numbers if isinstance(numbers, list) else [numbers]:
+        if isinstance(number, list):
+            yield from number
+        else:
+            yield number
+
+
+def read_tables(file: Path = FILE) -> dict[str, Table]:
+    """Tables by name. Refuses a missing or malformed file, naming table, row and what would be right."""
+    try:
+        blocks = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refusal(f"{file} is missing: the room keeps the printed numbers there") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(blocks, dict) or not blocks:
+        raise Refusal(f"{file} should be a YAML mapping with one block per table")
+    return {name: _table(block, f"{file}: {name}") for name, block in blocks.items()}
+
+
+def _table(block: Any, place: str) -> Table:
+    try:
+        return Table.model_validate(block)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise Refusal(f"{place}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def checks(tables: dict[str, Table]) -> list[Check]:
+    """Every row of every table, recomputed. Refuses a row whose numbers do not fit its relation."""
+    return [_check(name, table, row) for name, table in tables.items() for row in table.rows]
+
+
+def _check(name: str, table: Table, row: str) -> Check:
+    numbers = table.rows[row]
+    try:
+        return check(name, row, table.relation, table.sense, numbers, table.decimals)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        misfit = f"{len(numbers)} numbers do not fit relation {table.relation}"
+        raise Refusal(f"{FILE.name}: {name}, row {row}: {misfit} ({error})") from None

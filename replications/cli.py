@@ -1,0 +1,205 @@
+"""The command `replicate`: thin over the ledger, the catalogue, the rooms' stages and the report.
+
+Everything heavy is imported inside the command that needs it, so that `replicate --help` is instant.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replications.errors import Refusal
+
+if TYPE_CHECKING:
+    from replications.settings import Settings
+
+app = typer.Typer(
+    name="replicate",
+    help="Re-run published interpretability experiments and compare them with what was published.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RoomOption = Annotated[str | None, typer.Option(help="Only this replication, for example ioi.")]
+ModelOption = Annotated[str | None, typer.Option(help="Only this model, by its catalogue id.")]
+LanguageOption = Annotated[str | None, typer.Option(help="Only this language, for example en.")]
+
+
+def main() -> None:
+    """Run the command line; a refusal becomes one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def claims(room: RoomOption = None) -> None:
+    """List the published claims and what each is compared with."""
+    from rich.table import Table
+
+    from replications.claims.compare import as_text
+    from replications.claims.ledger import all_claims
+
+    listed = all_claims(_root())
+    if room is not None:
+        listed = {room: listed[_known("replication", room, listed)]}
+    table = Table("claim", "replication", "model", "published", "statement", "confidence")
+    for name, some in listed.items():
+        for claim in some:
+            published = f"{as_text(claim)} {claim.unit}".strip()
+            table.add_row(claim.id, name, claim.model, published, claim.statement, claim.confidence)
+    _show(table)
+
+
+@app.command()
+def models() -> None:
+    """List the models of the catalogue."""
+    from rich.table import Table
+
+    table = Table("model", "architecture", "languages", "licence", "set", "sources")
+    for name, entry in _catalogue().items():
+        group = "default" if entry.default else "opt-in" if entry.opt_in else ""
+        sources = ", ".join(source.kind for source in entry.sources)
+        table.add_row(name, entry.architecture, " ".join(entry.languages), str(entry.licence), group, sources)
+    _show(table)
+
+
+@app.command()
+def verdicts(room: RoomOption = None, model: ModelOption = None, language: LanguageOption = None) -> None:
+    """Judge the committed evidence and show the verdicts. Nothing is written."""
+    from replications.claims import ledger
+    from replications.report.scoreboard import verdict_rows
+
+    table, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
+    for column, wanted in {"replication": room, "model": model, "language": language}.items():
+        if wanted is not None:
+            table = table[table[column] == _known(column, wanted, table[column])]
+    _show(verdict_rows(table, listed))
+
+
+@app.command()
+def run(
+    room: Annotated[str, typer.Argument(help="The replication, for example ioi.")],
+    model: Annotated[
+        str | None, typer.Option(help="Catalogue id; the first one in params.yaml if unset.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language of the stimuli.")] = "en",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:<number> or mps.")] = "cpu",
+    profile: Annotated[
+        str | None, typer.Option(help="default or full; params.yaml decides if unset.")
+    ] = None,
+) -> None:
+    """Measure one replication on one model in one language and write its evidence under reports/."""
+    from importlib import import_module
+
+    from replications.claims.ledger import rooms
+    from replications.settings import PROFILES, load_settings
+
+    root, settings = _root(), load_settings(_root())
+    _known("replication", room, rooms(root))
+    model, language = _known_run(room, model, language, settings)
+    profile = _known("profile", profile or settings.profile, PROFILES)
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        raise Refusal(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>, mps")
+    out = root / "reports" / room / model / language
+    os.environ["TQDM_DISABLE"] = "1"  # the libraries' bars, one per patched column; the stage shows its own
+    stage = import_module(f"replications.{room}.stage")
+    stage.run(model=model, language=language, device=device, profile=profile, out=out)
+
+
+@app.command()
+def fetch(model: Annotated[str, typer.Argument(help="Catalogue id of the model.")]) -> None:
+    """Get a model's weights, check their hashes and write its manifest to reports/models/."""
+    entry = _catalogue()[_known("model", model, _catalogue())]  # before torch is imported
+    from replications.files import write_json
+    from replications.lens.load import manifest
+
+    write_json(_root() / "reports" / "models" / f"{model}.json", manifest(entry))
+
+
+@app.command()
+def report() -> None:
+    """Write reports/verdicts.csv and reports/scoreboard.md from the evidence, and show the counts."""
+    from replications.report.scoreboard import summary, write_report
+
+    _show(summary(write_report(_root())))
+
+
+@app.command()
+def targets() -> None:
+    """Print the DVC stages whose weights can be had here; the others go to stderr with the reason."""
+    from replications.claims.ledger import rooms
+    from replications.lens.sources import available
+    from replications.settings import load_settings
+
+    catalogue, settings = _catalogue(), load_settings(_root())
+    stages = {f"model@{name}": name for name in settings.models}
+    for room in rooms(_root()):
+        if _reads_printed_tables(room):
+            print(room)
+        else:
+            stages |= {f"{room}@{name}": each.model for name, each in settings.runs.items()}
+    here = {name: available(catalogue[_known("model", name, catalogue)]) for name in set(stages.values())}
+    for stage, name in stages.items():
+        can, reason = here[name]
+        print(stage if can else f"{stage} left out: {reason}", file=sys.stdout if can else sys.stderr)
+
+
+def _root() -> Path:
+    """Looked up at call time, so that tests can point the commands at another checkout."""
+    from replications import settings
+
+    return settings.ROOT
+
+
+def _catalogue() -> dict[str, Any]:
+    from replications.lens.catalogue import load_catalogue
+
+    return load_catalogue(_root() / "data" / "catalogue" / "models.yaml")
+
+
+def _known(what: str, name: str, names: Iterable[str]) -> str:
+    """`name` if it is among `names`; refuses it otherwise, listing what is known."""
+    listed = sorted(set(names))
+    if name not in listed:
+        raise Refusal(f"unknown {what} {name!r}; known: {', '.join(listed) or 'none'}")
+    return name
+
+
+def _known_run(room: str, model: str | None, language: str, settings: "Settings") -> tuple[str, str]:
+    """Model and language to run a room on, with the default model filled in; refuses what nobody knows."""
+    from replications.claims.schema import OWN_LANGUAGE, PRINTED
+
+    if _reads_printed_tables(room):
+        default, models_known, languages = PRINTED, [PRINTED], [OWN_LANGUAGE]
+    else:
+        default = next((run.model for run in settings.runs.values()), "")
+        models_known = list(_catalogue())
+        languages = [file.stem for file in (_root() / "data" / "stimuli").glob("*.yaml")]
+    return _known("model", model or default, models_known), _known("language", language, languages)
+
+
+def _reads_printed_tables(room: str) -> bool:
+    """Whether all claims of the room are about printed tables, so that it needs no weights."""
+    from replications.claims.ledger import load_claims
+    from replications.claims.schema import PRINTED
+
+    return all(claim.model == PRINTED for claim in load_claims(room, _root()))
+
+
+def _show(table: Any) -> None:
+    """Print a rich table; wide enough to grep when the output is not a terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+if __name__ == "__main__":
+    main()

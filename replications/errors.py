@@ -1,0 +1,5 @@
+"""The one exception a user is meant to see."""
+
+
+class Refusal(Exception):  # noqa: N818  (what the program does, not a fault in it)
+    """One sentence naming the file, the row and what would be right; the CLI prints it and exits with 2."""

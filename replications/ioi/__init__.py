@@ -1,0 +1,1 @@
+"""Indirect object identification: who gave what to whom, and which states and heads carry the name."""

@@ -1,0 +1,42 @@
+"""The article's two maps, and the averaged curves that say whether they generalise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from replications.ioi.stimuli import Prompt
+from replications.lens.experiment import Result
+from replications.lens.tables import article_cells
+from replications.report import plots
+
+
+def article_table(trained: Result, control: Result, prompts: Sequence[Prompt]) -> pd.DataFrame:
+    """Tidy frame weights, layer, position, token, restoration of the article's own pair (row 0)."""
+    pair = prompts[0]
+    return article_cells(trained.cells, control.cells, pair.clean, pair.corrupted, len(pair.clean.ids))
+
+
+def draw(out: Path, article: pd.DataFrame, curves: pd.DataFrame, heads: pd.DataFrame, title: str) -> None:
+    """Write map.{svg,png} (the article's pair), heads.{svg,png} and roles.{svg,png} into `out`."""
+    plots.article_maps(out / "map", article, f"IOI, the article's pair ({title}, n = 1)")
+    plots.role_curves(out / "roles", curves, f"IOI, restoration by role ({title})")
+    draw_heads(out / "heads", heads, title)
+
+
+def draw_heads(stem: Path, heads: pd.DataFrame, title: str) -> None:
+    """Layer x head map of the mean restoration by head outputs at the last token, beside its control."""
+    figure, axes = plots.new_figure(2, width=7.5, height=4.2)
+    limit = max(0.05, heads.loc[heads["weights"] == "measured", "restoration"].abs().max())
+    for ax, (weights, label) in zip(axes, plots.PANELS.items(), strict=True):
+        part = heads[heads["weights"] == weights]
+        grid = part.pivot(index="layer", columns="head", values="restoration").to_numpy()
+        image = plots.heat_map(
+            ax, grid, x=[str(h) for h in range(grid.shape[1])], ylabel="layer", title=label, limit=limit
+        )
+        ax.set_xlabel("head")
+    figure.colorbar(image, ax=axes, label="restoration by z at END")
+    figure.suptitle(f"IOI, head outputs at the last token ({title}, n = {heads['n'].iloc[0]})", fontsize=10)
+    plots.save(figure, stem)

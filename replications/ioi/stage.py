@@ -1,0 +1,70 @@
+"""The IOI stage: prompts of our grammar and the article's pair, patched on the trained model and on its random twin.
+
+1. Build the prompts: the article's pair first, then n from the language's grammar, both name orders.
+2. Run clean and corrupted prompts: logit difference, accuracy, P(IO).
+3. Patch `resid_pre` at every position from the repeated subject on, and every head's output `z` at the last token.
+4. Average by role with a bootstrap over prompts; find the handover from S2 to END.
+5. The same with random weights: what it shows too is no finding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from replications.files import write_csv, write_json
+from replications.ioi import figures, stimuli
+from replications.ioi.activation_patching import head_draws, head_table, prompt_table, quantities, role_curves, to_batch
+from replications.lens import experiment, roles, stats
+from replications.lens.experiment import Result
+from replications.lens.load import load_model
+from replications.lens.stimuli import load_stimuli
+from replications.settings import room_params
+
+ROOM = "ioi"
+
+
+def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
+    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    params = room_params(ROOM, profile)
+    text = load_stimuli(language)
+    loaded = load_model(model, device=device)
+    encode = experiment.encoder(loaded)
+    made = stimuli.build_prompts(
+        text.ioi, encode, prefix=text.answer_prefix, n=params["n_prompts"], seed=params["seed"]
+    )
+    prompts = [made.article, *made.prompts]
+    measured = list(range(1 + min(params["n_patched"] or len(prompts), len(made.prompts))))
+    batch = to_batch(prompts)
+    trained = experiment.run_pairs(loaded, batch, measured, heads=True, device=device)
+    provenance = experiment.provenance(loaded, params, device) | {"dropped": made.dropped}
+    del loaded  # two models at once would not fit where one just does
+    twin = load_model(model, device=device, random_seed=params["seed"])
+    control = experiment.run_pairs(twin, batch, measured, heads=True, device=device)
+    return _write(out, trained, control, prompts, measured, params, provenance, f"{model}, {language}")
+
+
+def _write(
+    out: Path, trained: Result, control: Result, prompts: list, measured: list[int], params: dict, provenance: dict,
+    title: str,
+) -> dict[str, Any]:
+    trees, frames = {}, []
+    weights = stats.resample_weights(len(measured) - 1, resamples=params["resamples"], seed=params["seed"])
+    rows = [prompts[i] for i in measured]
+    for name, result in (("measured", trained), ("control", control)):
+        trees[name] = quantities(result, prompts, measured, params["resamples"], params["seed"])
+        curves = roles.curve_table(role_curves(result, rows, weights))
+        heads = head_table(head_draws(result, weights), len(measured) - 1)
+        frames.append((curves.assign(weights=name), heads.assign(weights=name)))
+    curves, heads = (pd.concat(parts) for parts in zip(*frames, strict=True))
+    article = figures.article_table(trained, control, rows)
+    write_csv(out / "resid_pre.csv", curves)
+    write_csv(out / "heads.csv", heads)
+    write_csv(out / "article_resid_pre.csv", article)
+    write_csv(out / "prompts.csv", prompt_table(trained, prompts, measured))
+    figures.draw(out, article, curves, heads, title)
+    write_json(out / "provenance.json", provenance)
+    write_json(out / "metrics.json", trees)
+    return trees

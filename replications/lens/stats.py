@@ -1,0 +1,61 @@
+"""Bootstrap over prompts, and the leaves of metrics.json.
+
+Every statistic here is a function of averages over prompts, so one matrix of resampling weights serves them all: the
+same draw resamples numerator and denominator of a ratio, and both curves of a crossing, together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformer_lens.utilities.statistics import success_rate_ci
+
+Array = NDArray[np.float64]
+CONFIDENCE = 0.95
+
+
+def leaf(value: Any, low: float | None = None, high: float | None = None, n: int = 1) -> dict[str, Any]:
+    """One Estimate of metrics.json; without an interval it is a single deterministic measurement."""
+    return {"value": value, "ci_low": low, "ci_high": high, "n": n}
+
+
+def resample_weights(n: int, *, resamples: int, seed: int) -> Array:
+    """Weights [1 + resamples, n] of a bootstrap over n prompts; row 0 is the sample itself. Rows sum to 1."""
+    if n < 1:
+        raise ValueError("cannot resample an empty sample")
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n
+    return np.concatenate([np.full((1, n), 1 / n), drawn])
+
+
+def interval(draws: Array, n: int) -> dict[str, Any]:
+    """Estimate from a statistic's draws [1 + resamples]: row 0 is the value, percentiles of the rest its interval."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws[1:], [tail, 1 - tail])
+    return leaf(float(draws[0]), float(low), float(high), n)
+
+
+def mean(values: Array, weights: Array) -> dict[str, Any]:
+    """Mean of values [n] with its percentile-bootstrap interval."""
+    return interval(weights @ np.asarray(values, dtype=float), len(values))
+
+
+def share(successes: Sequence[bool]) -> dict[str, Any]:
+    """Share of successes with its exact (Clopper-Pearson) interval, which does not collapse at 0 or 1."""
+    rate = success_rate_ci([bool(s) for s in successes])
+    return leaf(rate.point_estimate, rate.ci_low, rate.ci_high, rate.n_trials)
+
+
+def ratio_of_means(numerator: Array, denominator: Array, weights: Array) -> Array:
+    """Draws [1 + resamples, ...] of mean(numerator [..., n]) / mean(denominator [n]), resampled together."""
+    shape = numerator.shape[:-1]
+    means = weights @ numerator.reshape(-1, numerator.shape[-1]).T
+    return (means / (weights @ denominator)[:, None]).reshape(len(weights), *shape)
+
+
+def first_crossing(falling: Array, rising: Array) -> Array:
+    """First index along the last axis at which `rising` exceeds `falling`; the axis' length where it never does."""
+    above = rising > falling
+    return np.where(above.any(axis=-1), above.argmax(axis=-1), above.shape[-1]).astype(float)

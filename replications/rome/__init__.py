@@ -1,0 +1,1 @@
+"""Location patching: where a landmark's city is read out of its name."""

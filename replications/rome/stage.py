@@ -1,0 +1,72 @@
+"""The location stage: the article's Louvre/Coliseum pair and many like it, on the trained model and its random twin.
+
+1. Pair landmarks of equal token length by a rule; the article's pair comes first.
+2. Ask each landmark's city among all candidate cities: how much does the model know?
+3. Run clean and corrupted prompts: log P(city)/P(other city) on both sides.
+4. Patch `resid_pre` at every position; average by ROME's token classes with a bootstrap over pairs.
+5. The same with random weights: what it shows too is no finding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from replications.files import write_csv, write_json
+from replications.lens import experiment, roles, stats
+from replications.lens.experiment import Result
+from replications.lens.load import Loaded, load_model
+from replications.lens.stimuli import load_stimuli
+from replications.rome import figures, stimuli
+from replications.rome.location_patching import knows, pair_table, quantities, role_curves, to_batch
+from replications.rome.stimuli import Pair, PairSet
+from replications.settings import room_params
+
+ROOM = "rome"
+
+
+def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
+    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    params = room_params(ROOM, profile)
+    text = load_stimuli(language)
+    loaded = load_model(model, device=device)
+    made = stimuli.build_pairs(
+        text.location, experiment.encoder(loaded), prefix=text.answer_prefix, seed=params["seed"]
+    )
+    measured = list(range(1 + min(params["n_patched"] or len(made.pairs), len(made.pairs))))
+    trained = _measure(loaded, made, measured, device)
+    provenance = experiment.provenance(loaded, params, device) | {"dropped": made.dropped}
+    del loaded  # two models at once would not fit where one just does
+    control = _measure(load_model(model, device=device, random_seed=params["seed"]), made, measured, device)
+    return _write(out, {"measured": trained, "control": control}, made, measured, params, provenance,
+                  f"{model}, {language}")  # fmt: skip
+
+
+def _measure(loaded: Loaded, made: PairSet, measured: list[int], device: str) -> tuple[Result, list[bool]]:
+    batch = to_batch([made.article, *made.pairs])
+    result = experiment.run_pairs(loaded, batch, measured, heads=False, device=device)
+    return result, knows(loaded.bridge, made.facts, device=device)
+
+
+def _write(
+    out: Path, results: dict[str, tuple[Result, list[bool]]], made: PairSet, measured: list[int], params: dict,
+    provenance: dict, title: str,
+) -> dict[str, Any]:
+    pairs: list[Pair] = [made.article, *made.pairs]
+    patched = [pairs[i] for i in measured]
+    weights = stats.resample_weights(len(measured) - 1, resamples=params["resamples"], seed=params["seed"])
+    trees, tables = {}, []
+    for name, (result, known) in results.items():
+        trees[name] = quantities(result, pairs, measured, known, params["resamples"], params["seed"])
+        tables.append(roles.curve_table(role_curves(result, patched, weights)).assign(weights=name))
+    (trained, known), (control, _) = results["measured"], results["control"]
+    curves, article = pd.concat(tables), figures.article_table(trained, control, patched)
+    write_csv(out / "resid_pre.csv", curves)
+    write_csv(out / "article_resid_pre.csv", article)
+    write_csv(out / "pairs.csv", pair_table(trained, pairs, measured, {f.id: k for f, k in zip(made.facts, known, strict=True)}))
+    figures.draw(out, article, curves, title)
+    write_json(out / "provenance.json", provenance)
+    write_json(out / "metrics.json", trees)
+    return trees

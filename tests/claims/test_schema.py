@@ -1,0 +1,130 @@
+"""A claim is either well formed or refused in one sentence that says where and what would be right."""
+
+import math
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from replications.claims.schema import Claim, Criterion, Estimate, read_claims
+from replications.errors import Refusal
+
+GENERAL = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
+
+
+def write(path, blocks):
+    path.write_text(blocks if isinstance(blocks, str) else yaml.safe_dump(blocks))
+    return path
+
+
+def test_a_good_block_reads_back(tmp_path, block):
+    finding = {"model": "small", "language": "en", "verdict": "fails", "reason": "too small a model"}
+    (claim,) = read_claims(write(tmp_path / "claims.yaml", [block(general=GENERAL, findings=[finding])]))
+    assert (claim.id, claim.published, claim.tolerance) == ("paper2022.gain", 2.0, 0.5)
+    assert claim.general.comparison == "sign"
+    assert claim.findings[0].verdict == "fails"
+    assert claim.asserted
+
+
+def test_own_is_the_model_in_english(block):
+    claim = Claim(**block())
+    assert claim.is_own("gpt2", "en")
+    assert not claim.is_own("gpt2", "fr")
+    assert not claim.is_own("small", "en")
+
+
+def test_a_claim_from_memory_is_not_asserted(block):
+    memory = {"source_kind": "memory", "seen_at": ""}
+    assert not Claim(**block(provenance=memory, confidence="memory")).asserted
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"paper": None}, "field paper is missing"),
+        ({"colour": "red"}, "field colour is unknown; the fields of a claim are quantity"),
+        ({"id": "Gain"}, "field id: should read <source>.<name>"),
+        ({"comparison": "roughly"}, "field comparison: Input should be 'within'"),
+        ({"quantity": ".gain"}, "field quantity: should be a dotted path"),
+        ({"quantity": ["a", "b"]}, "quantity should be a list for comparison order"),
+        ({"published": "two"}, "published should be a number for comparison within, not 'two'"),
+        ({"published": math.nan}, "published should be a number"),
+        ({"tolerance": -1.0}, "field tolerance: Input should be greater than or equal to 0"),
+        ({"tolerance": None, "tolerance_reason": None}, "tolerance is missing: comparison within needs one"),
+        ({"tolerance_reason": " "}, "tolerance_reason is missing"),
+        ({"comparison": "at_least", "tolerance_reason": None}, "tolerance_reason is missing"),
+        ({"comparison": "sign", "published": "up"}, "published should be one of +, positive, -, negative"),
+        ({"comparison": "sign", "published": "+"}, "tolerance should be null for comparison sign"),
+        ({"comparison": "argmax", "published": [1]}, "published should be one key for comparison argmax"),
+        ({"comparison": "overlap", "published": "L9H9"}, "published should be a list of labels"),
+        (
+            {"comparison": "overlap", "published": ["L9H9"], "tolerance": 2.0},
+            "a Jaccard share above 0 and up to 1",
+        ),
+        ({"comparison": "order", "quantity": "a"}, "quantity should be a list for comparison order"),
+        ({"comparison": "order", "quantity": ["a", "a"]}, "two or more different paths"),
+        ({"comparison": "order", "quantity": ["a", "b"], "published": [1]}, "one entry per path"),
+        ({"comparison": "order", "quantity": ["a", "b"], "published": [2, 1]}, "in increasing order"),
+        ({"general": {"quantity": "a"}}, "field general.comparison is missing"),
+        ({"provenance": {"source_kind": "memory", "seen_at": ""}}, "confidence should be memory"),
+    ],
+)
+def test_a_bad_field_is_refused_by_name(tmp_path, block, fields, said):
+    file = write(tmp_path / "claims.yaml", [block(id="paper2022.fine"), block(**fields)])
+    with pytest.raises(Refusal) as refusal:
+        read_claims(file)
+    assert str(refusal.value).startswith(f"{file}: claim 2 (")
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("finding", "said"),
+    [
+        (("gpt2", "en", "fails"), "the verdict should be not reproduced"),
+        (("small", "en", "not reproduced"), "the verdict should be fails or inconclusive"),
+        (("small", "en", "holds"), "Input should be 'not reproduced', 'fails' or 'inconclusive'"),
+    ],
+)
+def test_a_finding_records_a_departure_from_the_default(tmp_path, block, finding, said):
+    entry = dict(zip(("model", "language", "verdict"), finding, strict=True)) | {"reason": "because"}
+    with pytest.raises(Refusal, match=said):
+        read_claims(write(tmp_path / "claims.yaml", [block(general=GENERAL, findings=[entry])]))
+
+
+def test_a_finding_elsewhere_needs_the_general_form_and_comes_once(tmp_path, block):
+    entry = {"model": "small", "language": "en", "verdict": "fails", "reason": "because"}
+    with pytest.raises(Refusal, match="needs a `general` form"):
+        read_claims(write(tmp_path / "claims.yaml", [block(findings=[entry])]))
+    with pytest.raises(Refusal, match="given twice"):
+        read_claims(write(tmp_path / "claims.yaml", [block(general=GENERAL, findings=[entry, entry])]))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1", "should be a YAML list"),
+        ("- 3", "claim 1 should be a mapping"),
+        ("- {a: [", "is not readable YAML"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path, text, said):
+    with pytest.raises(Refusal, match=said):
+        read_claims(write(tmp_path / "claims.yaml", text))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(Refusal, match=r"claims\.yaml is missing"):
+        read_claims(tmp_path / "claims.yaml")
+
+
+def test_criteria_without_a_tolerance():
+    order = Criterion(quantity=["a", "b"], comparison="order")
+    assert order.quantities == ["a", "b"]
+    assert Criterion(quantity="a", comparison="argmax", published="S2").quantities == ["a"]
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, 1.0), (0.0, None), (1.0, 0.0)])
+def test_half_an_interval_is_no_interval(low, high):
+    with pytest.raises(ValidationError, match="both be null or be in order"):
+        Estimate(value=0.5, ci_low=low, ci_high=high, n=3)

@@ -1,0 +1,82 @@
+"""A checkout in miniature: rooms, claims and evidence built by the test that reads them."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from replications.settings import DATA
+
+RUNS = {
+    "smol-en": {"model": "smollm2-135m", "language": "en"},
+    "gemma-en": {"model": "gemma-3-270m", "language": "en"},
+    "gemma-fr": {"model": "gemma-3-270m", "language": "fr"},
+}
+
+
+def claim(**fields) -> dict:
+    """A valid claim block about gpt2; None removes a field."""
+    block = {
+        "id": "paper2022.gain", "paper": "Somebody 2022", "where": "Table 1", "model": "gpt2",
+        "statement": "The gain is two.", "quantity": "pairs.gain", "published": 2.0, "unit": "nats",
+        "comparison": "within", "tolerance": 0.5, "tolerance_reason": "printed without decimals",
+        "provenance": {"source_kind": "primary", "seen_at": "paper, full text"}, "confidence": "seen",
+    }  # fmt: skip
+    return {name: value for name, value in (block | fields).items() if value is not None}
+
+
+def leaf(value, low=None, high=None, n=64) -> dict:
+    """An estimate as metrics.json holds it."""
+    return {"value": value, "ci_low": low, "ci_high": high, "n": n}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """`root` looks to the ledger like a checkout of the repository."""
+
+    root: Path
+
+    def room(self, name: str, *claims: dict) -> Path:
+        """Add a room that holds these claims; returns its claims.yaml."""
+        folder = self.root / "replications" / name
+        folder.mkdir(parents=True)
+        (folder / "stage.py").touch()
+        (folder / "claims.yaml").write_text(yaml.safe_dump(list(claims)))
+        return folder / "claims.yaml"
+
+    def evidence(
+        self, room: str, model: str, language: str, measured: dict, control: dict | None = None
+    ) -> Path:
+        """Add metrics.json for one run of a room; returns the file."""
+        file = self.root / "reports" / room / model / language / "metrics.json"
+        file.parent.mkdir(parents=True)
+        tree = {"measured": measured} if control is None else {"measured": measured, "control": control}
+        file.write_text(json.dumps(tree))
+        return file
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A checkout without rooms, with the real catalogue and the runs above."""
+    params = {"profile": "default", "models": ["smollm2-135m"], "runs": RUNS, "ioi": {"seed": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (tmp_path / "data" / "stimuli").mkdir(parents=True)
+    shutil.copytree(DATA / "catalogue", tmp_path / "data" / "catalogue")
+    for language in ("en", "fr"):
+        (tmp_path / "data" / "stimuli" / f"{language}.yaml").touch()
+    return Checkout(tmp_path)
+
+
+@pytest.fixture
+def block():
+    """The builder of claim blocks."""
+    return claim
+
+
+@pytest.fixture
+def estimate():
+    """The builder of estimates."""
+    return leaf

@@ -1,0 +1,79 @@
+"""Who knows one room knows all: folders, stages, claims, params and evidence agree."""
+
+import pytest
+import yaml
+
+from replications.claims.ledger import load_claims, rooms
+from replications.lens.catalogue import load_catalogue
+from replications.lens.stimuli import languages
+from replications.settings import DATA, REPORTS, ROOT, load_settings
+
+FURNITURE = ("README.md", "claims.yaml", "stage.py", "figures.py", "__init__.py")
+SETTINGS = load_settings()
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+MEASURED = [room for room in rooms() if room != "audit"]  # rooms that run models
+
+
+def test_there_are_rooms():
+    assert {"audit", "ioi", "rome"} <= set(rooms())
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_every_room_has_the_same_furniture(room):
+    missing = [name for name in FURNITURE if not (ROOT / "replications" / room / name).is_file()]
+    assert not missing, f"replications/{room} lacks {missing}"
+    assert load_claims(room), f"replications/{room}/claims.yaml is empty"
+    assert (ROOT / "tests" / room).is_dir(), f"tests/{room} is missing"
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_every_room_is_a_stage_that_depends_on_the_room(room):
+    stage = STAGES[room].get("do", STAGES[room])
+    assert f"replications/{room}" in stage["deps"]
+    assert stage["metrics"], f"stage {room} declares no metrics"
+
+
+@pytest.mark.parametrize("room", MEASURED)
+def test_every_model_room_runs_the_whole_matrix(room):
+    assert STAGES[room]["foreach"] == "${runs}"
+    deps = STAGES[room]["do"]["deps"]
+    assert "data/stimuli/${item.language}.yaml" in deps
+    assert "reports/models/${item.model}.json" in deps
+    assert STAGES[room]["do"]["params"] == ["profile", room]
+
+
+@pytest.mark.parametrize("room", MEASURED)
+def test_every_run_has_whole_evidence(room):
+    outs = [next(iter(out)) for kind in ("outs", "metrics", "plots") for out in STAGES[room]["do"][kind]]
+    for run in SETTINGS.runs.values():
+        paths = [out.replace("${item.model}", run.model).replace("${item.language}", run.language) for out in outs]
+        missing = [path for path in paths if not (ROOT / path).is_file()]
+        assert not missing, f"{run} lacks {missing}"
+
+
+@pytest.mark.parametrize("room", MEASURED)
+def test_no_evidence_without_a_run(room):
+    """A figure in reports/ comes from a stage that can be re-run, nowhere else."""
+    found = {path.parent.relative_to(REPORTS / room).parts for path in (REPORTS / room).glob("*/*/*")}
+    assert found == {(run.model, run.language) for run in SETTINGS.runs.values()}
+
+
+def test_runs_name_known_models_and_languages():
+    for name, run in SETTINGS.runs.items():
+        assert name == f"{run.model}-{run.language}"
+        assert run.model in load_catalogue()
+        assert run.language in languages(), f"data/stimuli/{run.language}.yaml is missing"
+        assert run.model in SETTINGS.models, f"{run.model} is not in params.yaml: models"
+
+
+def test_report_stage_reads_every_room():
+    deps = STAGES["report"]["deps"]
+    for room in rooms():
+        assert f"replications/{room}/claims.yaml" in deps
+        assert f"reports/{room}" in deps
+
+
+def test_data_has_provenance():
+    text = (DATA / "README.md").read_text()
+    for folder in ("stimuli", "catalogue"):
+        assert folder in text

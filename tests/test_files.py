@@ -1,0 +1,93 @@
+import hashlib
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replications import files
+from replications.errors import Refusal
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.none() | st.booleans() | st.text()
+TREES = st.recursive(NUMBERS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+def test_json_has_sorted_keys_six_digits_and_a_final_newline(tmp_path):
+    path = files.write_json(tmp_path / "deep" / "m.json", {"b": 1 / 3, "a": [2, "é"], "c": None})
+    assert path.read_text(encoding="utf-8") == '{\n "a": [\n  2,\n  "é"\n ],\n "b": 0.333333,\n "c": null\n}\n'
+
+
+@given(TREES)
+def test_rounding_twice_changes_nothing_and_survives_json(tree):
+    once = files.rounded(tree)
+    assert files.rounded(once) == once
+    assert json.loads(json.dumps(once)) == once
+
+
+@given(st.floats(min_value=1e-300, max_value=1e300))
+def test_rounding_keeps_six_significant_digits(value):
+    assert abs(files.rounded(value) - value) <= abs(value) * 5.1e-6
+
+
+def test_arrays_and_their_scalars_become_plain_numbers():
+    numpy = pytest.importorskip("numpy")
+    tree = {"x": numpy.float32(0.1), "n": numpy.int64(3), "v": numpy.array([1.0, 2.0]), "yes": numpy.bool_(True)}
+    assert files.rounded(tree) == {"x": 0.1, "n": 3, "v": [1.0, 2.0], "yes": True}
+
+
+def test_nan_is_refused_and_leaves_the_old_file(tmp_path):
+    path = files.write_json(tmp_path / "m.json", {"a": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_a_write_that_dies_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = files.write_text(tmp_path / "t.txt", "old")
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["t.txt"]
+
+
+def test_csv_takes_rows_and_frames_alike(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rows = [{"a": 1, "b": 2 / 3, "c": None}, {"a": 2, "b": float("nan"), "c": "x,y"}]
+    text = files.write_csv(tmp_path / "rows.csv", rows).read_bytes()
+    assert text == b'a,b,c\n1,0.666667,\n2,,"x,y"\n'
+    assert files.write_csv(tmp_path / "frame.csv", pandas.DataFrame(rows)).read_bytes() == text
+
+
+def test_csv_keeps_the_header_of_an_empty_table(tmp_path):
+    assert files.write_csv(tmp_path / "none.csv", [], columns=["a", "b"]).read_text() == "a,b\n"
+
+
+def test_written_files_are_as_readable_as_any_other(tmp_path):
+    (tmp_path / "plain").touch()
+    written = files.write_text(tmp_path / "t.txt", "x")
+    assert written.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("content", ['{"measured": {"a"', "", "nan but not json"])
+def test_a_cut_json_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "metrics.json"
+    path.write_text(content)
+    with pytest.raises(Refusal, match=r"metrics.json is not valid JSON"):
+        files.read_json(path)
+
+
+def test_a_missing_json_is_refused_by_name(tmp_path):
+    with pytest.raises(Refusal, match=r"gone.json does not exist"):
+        files.read_json(tmp_path / "gone.json")
+
+
+def test_sha256_agrees_with_hashlib_across_blocks(tmp_path):
+    data = os.urandom((1 << 20) + 17)
+    path = files.write_bytes(tmp_path / "b", data)
+    assert files.sha256(path) == hashlib.sha256(data).hexdigest()

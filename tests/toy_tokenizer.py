@@ -1,0 +1,12 @@
+"""A toy encoder for stimulus tests: one token per word, words over six letters are cut, a BOS in front."""
+
+import re
+
+from replications.lens.spans import Encoded
+
+
+def toy_encode(text: str) -> Encoded:
+    """Pieces of up to six letters; a blank stays with the piece after it; ids are stable across prompts."""
+    pieces = list(re.finditer(r" ?[^\s]{1,6}", text))
+    ids = [1] + [int.from_bytes(m.group().encode()[:7], "big") for m in pieces]
+    return Encoded(text, ids, [(0, 0)] + [m.span() for m in pieces])
