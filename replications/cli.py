@@ -87,14 +87,10 @@ def verdicts(room: RoomOption = None, model: ModelOption = None, language: Langu
 @app.command()
 def run(
     room: Annotated[str, typer.Argument(help="The replication, for example ioi.")],
-    model: Annotated[
-        str | None, typer.Option(help="Catalogue id; the first one in params.yaml if unset.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Catalogue id; the first one in params.yaml if unset.")] = None,
     language: Annotated[str, typer.Option(help="Language of the stimuli.")] = "en",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:<number> or mps.")] = "cpu",
-    profile: Annotated[
-        str | None, typer.Option(help="default or full; params.yaml decides if unset.")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="default or full; params.yaml decides if unset.")] = None,
 ) -> None:
     """Measure one replication on one model in one language and write its evidence under reports/."""
     from importlib import import_module
@@ -115,13 +111,16 @@ def run(
 
 
 @app.command()
-def fetch(model: Annotated[str, typer.Argument(help="Catalogue id of the model.")]) -> None:
+def fetch(
+    model: Annotated[str, typer.Argument(help="Catalogue id of the model.")],
+    opt_in: Annotated[bool, typer.Option("--opt-in", help="Consent to a model that is off by default.")] = False,
+) -> None:
     """Get a model's weights, check their hashes and write its manifest to reports/models/."""
     entry = _catalogue()[_known("model", model, _catalogue())]  # before torch is imported
     from replications.files import write_json
     from replications.lens.load import manifest
 
-    write_json(_root() / "reports" / "models" / f"{model}.json", manifest(entry))
+    write_json(_root() / "reports" / "models" / f"{model}.json", manifest(entry, opt_in=opt_in))
 
 
 @app.command()

@@ -47,9 +47,7 @@ class Checkout:
         (folder / "claims.yaml").write_text(yaml.safe_dump(list(claims)))
         return folder / "claims.yaml"
 
-    def evidence(
-        self, room: str, model: str, language: str, measured: dict, control: dict | None = None
-    ) -> Path:
+    def evidence(self, room: str, model: str, language: str, measured: dict, control: dict | None = None) -> Path:
         """Add metrics.json for one run of a room; returns the file."""
         file = self.root / "reports" / room / model / language / "metrics.json"
         file.parent.mkdir(parents=True)

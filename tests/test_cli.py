@@ -65,9 +65,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
 @pytest.mark.parametrize("module", ["claims.ledger", "report.scoreboard", "settings", "lens.catalogue"])
 def test_the_core_does_not_import_torch(module):
-    done = python(
-        f"import sys, replications.{module}\nassert not {{'torch', 'transformers'}} & sys.modules.keys()"
-    )
+    done = python(f"import sys, replications.{module}\nassert not {{'torch', 'transformers'}} & sys.modules.keys()")
     assert done.returncode == 0, done.stderr
 
 
@@ -151,10 +149,12 @@ def test_report_writes_both_files(here):
 
 def test_fetch_writes_the_manifest(here, monkeypatch):
     load = types.ModuleType("replications.lens.load")
-    load.manifest = lambda entry: {"id": entry.id}
+    load.manifest = lambda entry, opt_in: {"id": entry.id, "opt_in": opt_in}
     monkeypatch.setitem(sys.modules, load.__name__, load)
-    invoke("fetch", SMALL)
-    assert json.loads((here.root / "reports" / "models" / f"{SMALL}.json").read_text()) == {"id": SMALL}
+    written = here.root / "reports" / "models" / f"{SMALL}.json"
+    for options, consent in (((), False), (("--opt-in",), True)):
+        invoke("fetch", SMALL, *options)
+        assert json.loads(written.read_text()) == {"id": SMALL, "opt_in": consent}
 
 
 def test_targets_are_the_stages_whose_weights_can_be_had(here, monkeypatch):

@@ -12,7 +12,6 @@ from replications.report import plots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 AGREES, DISAGREES = "#4c72b0", "#c44e52"
 TICKS = (-1000, -100, -10, -1, 0, 1, 10, 100, 1000)
@@ -27,7 +26,9 @@ def draw(rows: list[Check], tables: dict[str, Table], out: Path) -> None:
     """Write residuals.svg and residuals.png into `out`; bounds have no residual and are left out."""
     equalities = [check for check in rows if check.sense == "equals"]
     labels = {name: _label(name, table) for name, table in tables.items()}
-    plots.save(_figure(equalities, labels), out / "residuals")
+    used = dict.fromkeys(check.table for check in equalities)
+    with plots.drawn(out / "residuals", 1, width=11, height=0.25 * len(used) + 1.6) as (_, (axes,)):
+        _draw(axes, equalities, labels)
 
 
 def _label(name: str, table: Table) -> str:
@@ -38,10 +39,9 @@ def _label(name: str, table: Table) -> str:
     return f"{source}: {name.replace('_', ' ')}"
 
 
-def _figure(checks: list[Check], labels: dict[str, str]) -> Figure:
+def _draw(axes: Axes, checks: list[Check], labels: dict[str, str]) -> None:
     """One line per table, one dot per row; on the right, the rows that no rounding explains."""
     lines = {name: line for line, name in enumerate(dict.fromkeys(check.table for check in checks))}
-    figure, (axes,) = plots.new_figure(1, width=11, height=0.25 * len(lines) + 1.6)
     axes.axvspan(-1, 1, color="0.92", zorder=0)
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=1)
     for agrees, colour, label in ((True, AGREES, "within rounding"), (False, DISAGREES, "beyond rounding")):
@@ -53,7 +53,6 @@ def _figure(checks: list[Check], labels: dict[str, str]) -> Figure:
         axes.annotate(off, (1.01, line), xycoords=("axes fraction", "data"), va="center", color=DISAGREES, size=8)
     _dress(axes, [labels[name] for name in lines])
     axes.set_title(f"Printed results against what their own pages imply (printed tables, n = {len(checks)})")
-    return figure
 
 
 def _dress(axes: Axes, names: list[str]) -> None:

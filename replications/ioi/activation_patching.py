@@ -23,9 +23,7 @@ ROLES = ("S2", "after_S2", "END")
 
 def to_batch(prompts: Sequence[Prompt]) -> PairBatch:
     """All prompts as one left-padded batch."""
-    return batch_pairs(
-        [p.clean.ids for p in prompts], [p.corrupted.ids for p in prompts], [p.answers for p in prompts]
-    )
+    return batch_pairs([p.clean.ids for p in prompts], [p.corrupted.ids for p in prompts], [p.answers for p in prompts])
 
 
 def role_columns(prompts: Sequence[Prompt]) -> roles.Columns:

@@ -28,15 +28,13 @@ def draw(out: Path, article: pd.DataFrame, curves: pd.DataFrame, heads: pd.DataF
 
 def draw_heads(stem: Path, heads: pd.DataFrame, title: str) -> None:
     """Layer x head map of the mean restoration by head outputs at the last token, beside its control."""
-    figure, axes = plots.new_figure(2, width=7.5, height=4.2)
     limit = max(0.05, heads.loc[heads["weights"] == "measured", "restoration"].abs().max())
-    for ax, (weights, label) in zip(axes, plots.PANELS.items(), strict=True):
-        part = heads[heads["weights"] == weights]
-        grid = part.pivot(index="layer", columns="head", values="restoration").to_numpy()
-        image = plots.heat_map(
-            ax, grid, x=[str(h) for h in range(grid.shape[1])], ylabel="layer", title=label, limit=limit
-        )
-        ax.set_xlabel("head")
-    figure.colorbar(image, ax=axes, label="restoration by z at END")
-    figure.suptitle(f"IOI, head outputs at the last token ({title}, n = {heads['n'].iloc[0]})", fontsize=10)
-    plots.save(figure, stem)
+    with plots.drawn(stem, 2, width=7.5, height=4.2) as (figure, axes):
+        for ax, (weights, label) in zip(axes, plots.PANELS.items(), strict=True):
+            part = heads[heads["weights"] == weights]
+            grid = part.pivot(index="layer", columns="head", values="restoration").to_numpy()
+            names = [str(head) for head in range(grid.shape[1])]
+            image = plots.heat_map(ax, grid, x=names, ylabel="layer", title=label, limit=limit)
+            ax.set_xlabel("head")
+        figure.colorbar(image, ax=axes, label="restoration by z at END")
+        figure.suptitle(f"IOI, head outputs at the last token ({title}, n = {heads['n'].iloc[0]})", fontsize=10)

@@ -47,7 +47,13 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 
 
 def _write(
-    out: Path, trained: Result, control: Result, prompts: list, measured: list[int], params: dict, provenance: dict,
+    out: Path,
+    trained: Result,
+    control: Result,
+    prompts: list,
+    measured: list[int],
+    params: dict,
+    provenance: dict,
     title: str,
 ) -> dict[str, Any]:
     trees, frames = {}, []

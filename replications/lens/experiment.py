@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from replications.lens import load, patching
+from replications.lens import load, patching, wavefront
 from replications.lens.load import Loaded
-from replications.lens.patching import Behaviour, PairBatch
+from replications.lens.patching import Behaviour, Maps, PairBatch
 from replications.lens.roles import Cells
 from replications.lens.spans import Encoded, Encoder
 from replications.lens.stats import Array
@@ -49,12 +50,20 @@ def encoder(loaded: Loaded) -> Encoder:
 def run_pairs(loaded: Loaded, batch: PairBatch, measured: Sequence[int], *, heads: bool, device: str) -> Result:
     """Behaviour of all pairs, patching maps of the measured ones."""
     batch = batch.to(device)
-    cells = patching.patch_maps(loaded.bridge, batch.rows(torch.tensor(measured)), heads=heads)
+    cells = _maps(loaded, batch.rows(torch.tensor(measured)), heads)
     return Result(
         patching.behaviour(loaded.bridge, batch),
         Cells(_array(cells.clean), _array(cells.corrupted), _array(cells.resid_pre)),
         None if cells.head_z is None else _array(cells.head_z),
     )
+
+
+def _maps(loaded: Loaded, batch: PairBatch, heads: bool) -> Maps:
+    if wavefront.supports(loaded.hf_model):
+        return wavefront.patch_maps(loaded.hf_model, batch, heads=heads)
+    family = loaded.hf_model.config.model_type
+    warnings.warn(f"{family}: patched by TransformerLens' helpers, one forward pass per cell: slow", stacklevel=2)
+    return patching.patch_maps(loaded.bridge, batch, heads=heads)
 
 
 def provenance(loaded: Loaded, params: dict[str, Any], device: str) -> dict[str, Any]:

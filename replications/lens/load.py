@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from replications import files
 from replications.errors import Refusal
-from replications.lens import catalogue, weights
+from replications.lens import catalogue, folders, weights
 from replications.lens.catalogue import ModelEntry
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run. `bos_id` is the token that `encode` puts before every text, None when it puts none."""
+    """A model ready to run. `bos_id` is the token that `encode` puts before every text, None when it puts none.
+
+    `bridge` has every hook; `hf_model` is the same weights (shared, not copied) as transformers built them, unhooked.
+    """
 
     bridge: "TransformerBridge"
+    hf_model: Any
     tokenizer: Any
     entry: ModelEntry
     bos_id: int | None
@@ -53,10 +57,17 @@ def load_model(model: str | ModelEntry, *, device: str = "cpu", random_seed: int
     tokenizer = _tokenizer(folder)
     with torch.random.fork_rng(devices=[]):  # modules are initialised at random before they get their weights
         hf_model = _trained(entry, folder) if random_seed is None else _random(entry, folder, random_seed)
+        plain = sharing_weights(hf_model.eval().to(device))  # the bridge rebuilds the model that it is given
         bridge = _bridge(entry, hf_model, tokenizer, device)
     bos_id, eos_id = _frame(entry, tokenizer)
     bridge.cfg.default_prepend_bos = bos_id is not None
-    return Loaded(bridge, tokenizer, entry, bos_id, eos_id)
+    return Loaded(bridge, plain, tokenizer, entry, bos_id, eos_id)
+
+
+def sharing_weights(hf_model: Any) -> Any:
+    """A copy of the model's structure around the very same tensors."""
+    tensors = [*hf_model.parameters(), *hf_model.buffers()]
+    return copy.deepcopy(hf_model, memo={id(tensor): tensor for tensor in tensors})
 
 
 def encode(loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
@@ -69,11 +80,14 @@ def encode_with_offsets(loaded: Loaded, texts: Sequence[str]) -> list[tuple[list
     return _encode(loaded, texts)
 
 
-def manifest(model: str | ModelEntry) -> dict[str, Any]:
-    """What evidence records about a model: source, licence, hashes, shape, BOS. The same on every machine."""
+def manifest(model: str | ModelEntry, *, opt_in: bool = False) -> dict[str, Any]:
+    """What evidence records about a model: source, licence, hashes, shape, BOS. The same on every machine.
+
+    Gets the weights if they are not there; `opt_in` is the consent that an opt-in entry needs the first time.
+    """
     entry = catalogue.find(model)
-    folder = weights.materialise(entry)
-    origin, config = weights.read_manifest(folder), files.read_json(folder / "config.json")
+    folder = weights.materialise(entry, opt_in=opt_in)
+    origin, config = folders.read_manifest(folder), files.read_json(folder / "config.json")
     bos_id, eos_id = _frame(entry, _tokenizer(folder))
     return {
         "id": entry.id,
@@ -83,7 +97,7 @@ def manifest(model: str | ModelEntry) -> dict[str, Any]:
         "source": origin["source"],
         "files": origin["files"],
         "converter": origin["converter"],
-        "safetensors": origin["holds"][weights.WEIGHTS]["sha256"],
+        "safetensors": origin["holds"][folders.WEIGHTS]["sha256"],
         "n_layers": entry.n_layers,
         "n_heads": entry.n_heads,
         "d_model": entry.d_model,
@@ -151,7 +165,7 @@ def _bridge(entry: ModelEntry, hf_model: Any, tokenizer: Any, device: str) -> "T
     hf_model.config.architectures = [ADAPTER.get(entry.architecture, type(hf_model).__name__)]
     bridge = TransformerBridge.boot_transformers(
         f"catalogue/{entry.id}",  # a name that is on no hub, so nothing is looked up there
-        hf_model=hf_model.eval().to(device),
+        hf_model=hf_model,
         tokenizer=_for_bridge(tokenizer),
         dtype=torch.float32,
         device=device,
@@ -179,7 +193,7 @@ def _trained(entry: ModelEntry, folder: Path) -> Any:
         try:
             model, report = _model_class(entry).from_pretrained(folder, **options, output_loading_info=True)
         except (OSError, SafetensorError) as error:
-            raise Refusal(f"{folder / weights.WEIGHTS} cannot be read ({error}): delete that folder") from None
+            raise Refusal(f"{folder / folders.WEIGHTS} cannot be read ({error}): delete that folder") from None
     missing = [name for name in report["missing_keys"] if not _is_silenced(entry, name)]
     if missing:
         raise Refusal(f"{entry.id}: the weights lack {len(missing)} tensors of {entry.architecture}, as {min(missing)}")

@@ -36,6 +36,11 @@ def stored(cache: Path, sha256: str) -> Path | None:
     return None
 
 
+def holds(cache: Path, sha256: str) -> bool:
+    """Whether there is a stored file of this name; its bytes are not read."""
+    return _place(cache, sha256).is_file()
+
+
 def adopt(cache: Path, path: Path, expected: str | None, name: str) -> Path:
     """Move a finished temporary file into the store. Refuses a file whose hash is not `expected`, and deletes it."""
     got = files.sha256(path)

@@ -4,68 +4,42 @@ A GGUF file is de-quantised to float32 once; the folder is named by the GGUF's h
 appears whole or not at all, and its manifest.json says what it was made of and what it holds.
 """
 
-import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from replications import files
-from replications.errors import Refusal
-from replications.lens import catalogue, sources, store
-from replications.lens.catalogue import HubSource, ModelEntry, PackageSource
-
-CONVERTER = 1  # raise when a change here would alter the tensors
-MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
+from replications.errors import Refusal, Unavailable
+from replications.lens import catalogue, folders, sources, store
+from replications.lens.catalogue import ModelEntry
 
 
 def materialise(model: str | ModelEntry, *, opt_in: bool = False) -> Path:
     """Folder with config.json, model.safetensors and tokenizer files of a catalogue id, made if need be.
 
-    Quick when the folder exists: sizes and times are compared, and bytes are hashed only when those differ. Raises
-    Unavailable when the weights cannot be had here, Refusal when bytes are wrong or the model needs `opt_in`.
+    Quick when the folder exists (`folders.is_intact`). Raises Unavailable when the weights cannot be had here or the
+    entry is opt-in and `opt_in` was not given, Refusal when bytes are wrong.
     """
-    entry, root = catalogue.find(model), store.cache_root() / "models"
-    for source in entry.sources:
-        if is_intact(folder := root / _folder_name(entry, source)):
-            return folder
-    _refuse_unloadable(entry, opt_in)
-    return _build(entry, root)
+    entry, cache = catalogue.find(model), store.cache_root()
+    if (folder := folders.find(cache, entry)) is not None:
+        return folder
+    if obstacle := sources.obstacle(entry, opt_in):
+        raise Unavailable(obstacle)
+    return _build(entry, cache)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a materialised folder was made of: `source`, `files` and `holds` (name -> sha256, bytes, time)."""
-    return files.read_json(folder / MANIFEST)
-
-
-def is_intact(folder: Path) -> bool:
-    """Whether every file the folder's manifest lists is there with its bytes; a damaged folder is to be rebuilt."""
-    if not (folder / MANIFEST).is_file():
-        return False
-    try:
-        manifest = read_manifest(folder)
-        changed = [name for name, record in manifest["holds"].items() if _stat(folder / name) != _recorded(record)]
-        whole = all(files.sha256(folder / name) == manifest["holds"][name]["sha256"] for name in changed)
-    except (OSError, Refusal, KeyError, TypeError):
-        return False
-    if whole and changed:  # same bytes under a new time, as after a copy: hash them this once
-        with contextlib.suppress(OSError):  # a cache that others own may be read-only
-            _write_manifest(folder, manifest)
-    return whole
-
-
-def _build(entry: ModelEntry, root: Path) -> Path:
+def _build(entry: ModelEntry, cache: Path) -> Path:
     """Fetch, convert, and rename into place."""
-    fetched = sources.fetch(entry)
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".build-") as temporary:
+    fetched = sources.fetch(entry, cache)
+    place = folders.place(cache, entry, fetched.source)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".build-") as temporary:
         folder = Path(temporary) / "folder"
         folder.mkdir()
         _fill(folder, fetched)
-        _write_manifest(folder, _origin(entry, fetched))
-        return _put(folder, root / _folder_name(entry, fetched.source))
+        origin = {"id": entry.id, "source": fetched.pin, "files": fetched.sha256, "converter": folders.CONVERTER}
+        folders.write_manifest(folder, origin)
+        return _put(folder, place)
 
 
 def _fill(folder: Path, fetched: sources.Fetched) -> None:
@@ -96,61 +70,19 @@ def dequantise(gguf: Path, folder: Path, name: str) -> None:
     model.hf_quantizer = None
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors writes 0600, which would shut others out of a shared cache
+    (folder / folders.WEIGHTS).chmod(0o644)  # safetensors writes 0600, which would shut others out of a shared cache
 
 
 def _put(folder: Path, place: Path) -> Path:
     """Rename a finished folder into place, over a damaged one; if another process was quicker, keep that one's."""
-    if place.exists() and not is_intact(place):
+    if place.exists() and not folders.is_intact(place):
         shutil.rmtree(place)
     try:
         os.rename(folder, place)
     except OSError:
-        if not is_intact(place):
+        if not folders.is_intact(place):
             raise
     return place
-
-
-def _refuse_unloadable(entry: ModelEntry, opt_in: bool) -> None:
-    if all(source.format not in catalogue.LOADABLE for source in entry.sources):
-        form = entry.sources[0].format
-        raise sources.Unavailable(
-            f"{entry.id} comes as {form}, for which there is no converter to safetensors yet: it cannot be loaded"
-        )
-    if entry.opt_in and not opt_in:
-        raise sources.Unavailable(
-            f"{entry.id} is off by default (licence: {entry.licence}): run `replicate fetch {entry.id} --opt-in` once"
-        )
-
-
-def _folder_name(entry: ModelEntry, source: PackageSource | HubSource) -> str:
-    """`<id>-<key>`: the key is the start of the weights' hash, or of the commit where no hash is pinned."""
-    pins = [source.hashes[name] for name in catalogue.weight_files(source)]
-    key = pins[0] or (source.revision if isinstance(source, HubSource) else None) or "main"
-    return f"{entry.id}-{key[:16]}-c{CONVERTER}"
-
-
-def _origin(entry: ModelEntry, fetched: sources.Fetched) -> dict[str, Any]:
-    return {"id": entry.id, "source": fetched.pin, "files": fetched.sha256, "converter": CONVERTER}
-
-
-def _write_manifest(folder: Path, origin: dict[str, Any]) -> None:
-    """Record every file of the folder by hash, size and time."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
-    holds = {}
-    for name in names:
-        size, time = _stat(folder / name)
-        holds[name] = {"sha256": files.sha256(folder / name), "bytes": size, "time": time}
-    files.write_json(folder / MANIFEST, {**origin, "holds": holds})
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def _recorded(record: dict[str, Any]) -> tuple[int, int]:
-    return record["bytes"], record["time"]
 
 
 def _link(path: Path, target: Path) -> None:

@@ -36,10 +36,7 @@ def role_columns(pairs: Sequence[Pair]) -> roles.Columns:
     In a pair aligned at its end, subject tokens without a counterpart play no role.
     """
     width = max(len(fact.prompt.ids) for p in pairs for fact in (p.clean, p.corrupted))
-    shifted = [
-        [column for token in p.clean.subject if (column := width - len(p.clean.prompt.ids) + token) >= width - p.aligned]
-        for p in pairs
-    ]
+    shifted = [[column for column in _columns(p.clean, width) if column >= width - p.aligned] for p in pairs]
     return {
         "subject_first": [tokens[:1] if len(tokens) > 1 else [] for tokens in shifted],
         "subject_middle": [tokens[1:-1] for tokens in shifted],
@@ -47,6 +44,11 @@ def role_columns(pairs: Sequence[Pair]) -> roles.Columns:
         "after": [list(range(tokens[-1] + 1, width - 1)) for tokens in shifted],
         "last": [[width - 1] for _ in pairs],
     }
+
+
+def _columns(fact: Fact, width: int) -> list[int]:
+    """Columns of the subject's tokens in a batch of this width."""
+    return [width - len(fact.prompt.ids) + token for token in fact.subject]
 
 
 @torch.inference_mode()
@@ -104,9 +106,7 @@ def _article(result: Result, pairs: Sequence[Pair], clean: float, corrupted: flo
     }
 
 
-def pair_table(
-    result: Result, pairs: Sequence[Pair], measured: Sequence[int], known: dict[str, bool]
-) -> pd.DataFrame:
+def pair_table(result: Result, pairs: Sequence[Pair], measured: Sequence[int], known: dict[str, bool]) -> pd.DataFrame:
     """One row per pair: both landmarks and cities, whether the model knows each, log ratios, whether patched."""
     frame = pd.DataFrame(
         [{"clean": p.clean.id, "city": p.clean.city, "corrupted": p.corrupted.id, "other_city": p.corrupted.city,

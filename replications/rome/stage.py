@@ -51,8 +51,13 @@ def _measure(loaded: Loaded, made: PairSet, measured: list[int], device: str) ->
 
 
 def _write(
-    out: Path, results: dict[str, tuple[Result, list[bool]]], made: PairSet, measured: list[int], params: dict,
-    provenance: dict, title: str,
+    out: Path,
+    results: dict[str, tuple[Result, list[bool]]],
+    made: PairSet,
+    measured: list[int],
+    params: dict,
+    provenance: dict,
+    title: str,
 ) -> dict[str, Any]:
     pairs: list[Pair] = [made.article, *made.pairs]
     patched = [pairs[i] for i in measured]
@@ -65,7 +70,8 @@ def _write(
     curves, article = pd.concat(tables), figures.article_table(trained, control, patched)
     write_csv(out / "resid_pre.csv", curves)
     write_csv(out / "article_resid_pre.csv", article)
-    write_csv(out / "pairs.csv", pair_table(trained, pairs, measured, {f.id: k for f, k in zip(made.facts, known, strict=True)}))
+    knowledge = dict(zip((fact.id for fact in made.facts), known, strict=True))
+    write_csv(out / "pairs.csv", pair_table(trained, pairs, measured, knowledge))
     figures.draw(out, article, curves, title)
     write_json(out / "provenance.json", provenance)
     write_json(out / "metrics.json", trees)

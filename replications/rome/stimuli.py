@@ -109,7 +109,7 @@ def pair_up(facts: Sequence[Fact], seed: int) -> list[Pair]:
 
 
 def build_pairs(stimuli: LocationStimuli, encode: Encoder, *, prefix: str, seed: int) -> PairSet:
-    """All pairs of one language for one tokenizer. Refuses when the article's pair cannot be used or under 60 remain."""
+    """All pairs of one language for one tokenizer. Refuses when the article's pair is unusable or under 60 remain."""
     made = {mark.id: make_fact(mark, stimuli.frame, encode, prefix) for mark in stimuli.landmarks}
     facts = {name: fact for name, fact in made.items() if isinstance(fact, Fact)}
     dropped = Counter(reason for reason in made.values() if isinstance(reason, str))

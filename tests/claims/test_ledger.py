@@ -73,9 +73,7 @@ def test_the_own_model_is_judged_by_its_own_form_even_where_the_control_shows_it
         ((1.0, 0.5, 1.5), (None, None, None), "holds", ""),
     ],
 )
-def test_elsewhere_the_interval_and_the_control_decide(
-    checkout, block, gain, measured, control, verdict, reason
-):
+def test_elsewhere_the_interval_and_the_control_decide(checkout, block, gain, measured, control, verdict, reason):
     checkout.room("rome", block(general=POSITIVE))
     checkout.evidence("rome", SMALL, "en", gain(*measured), control and gain(*control))
     found = row(checkout, SMALL)
@@ -147,9 +145,7 @@ def test_groups_orders_and_overlaps_reach_their_leaves(checkout, block, estimate
         "ioi",
         block(id="a.top", quantity="heads", comparison="argmax", published="L9H9", **free),
         block(id="a.named", quantity="top", comparison="argmax", published="L9H9", **free),
-        block(
-            id="a.order", quantity=["heads.L0H0", "heads.L9H9"], comparison="order", published=None, **free
-        ),
+        block(id="a.order", quantity=["heads.L0H0", "heads.L9H9"], comparison="order", published=None, **free),
         block(id="a.set", quantity="best", comparison="overlap", published=["L9H9", "L9H6"]),
     )
     heads = {"L9H9": estimate(0.3), "L0H0": estimate(0.1)}
@@ -190,9 +186,7 @@ def test_a_duplicate_id_within_a_file_is_refused(checkout, block):
 
 def test_a_finding_about_no_run_is_refused(checkout, block):
     checkout.room("ioi", block(general=POSITIVE, findings=[finding(SMALL, "zh", "fails")]))
-    with pytest.raises(
-        Refusal, match=rf"finding about {SMALL}/zh.*; runs: {SMALL}/en, {OTHER}/en, {OTHER}/fr"
-    ):
+    with pytest.raises(Refusal, match=rf"finding about {SMALL}/zh.*; runs: {SMALL}/en, {OTHER}/en, {OTHER}/fr"):
         load_claims("ioi", checkout.root)
 
 

@@ -36,9 +36,7 @@ def account(row: dict) -> str:
 
 def test_there_is_something_to_assert():
     assert ASSERTED, "no claim with evidence or without: replications/*/claims.yaml is empty or not found"
-    assert any(row["verdict"] != "not re-run here" for row in ASSERTED), (
-        "no claim has any evidence under reports/"
-    )
+    assert any(row["verdict"] != "not re-run here" for row in ASSERTED), "no claim has any evidence under reports/"
 
 
 @pytest.mark.parametrize("row", ASSERTED, ids=lambda row: f"{row['claim']}-{row['model']}-{row['language']}")

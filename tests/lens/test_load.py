@@ -7,7 +7,7 @@ import time
 import pytest
 
 from replications.errors import Refusal
-from replications.lens import load, weights
+from replications.lens import folders, load, weights
 from replications.lens.catalogue import load_catalogue
 
 torch = pytest.importorskip("torch")
@@ -65,6 +65,62 @@ def test_every_architecture_of_the_catalogue_runs_as_in_transformers(provide, ti
     assert (bridge.cfg.n_layers, bridge.cfg.n_heads, bridge.cfg.d_model) == (2, 2, 8)
     assert not bridge.training
     assert {parameter.dtype for parameter in bridge.parameters()} == {torch.float32}
+
+
+def as_gpt2(tensors):
+    """Without prefix and head, with the causal mask as a tensor."""
+    body = {name.removeprefix("transformer."): value for name, value in tensors.items() if "lm_head" not in name}
+    return body | {"h.0.attn.bias": torch.ones(1, 1, 64, 64).tril()}
+
+
+def as_bert(tensors):
+    """LayerNorm's old parameter names, a tied decoder left out, and the other pre-training head."""
+    old = {".LayerNorm.weight": ".LayerNorm.gamma", ".LayerNorm.bias": ".LayerNorm.beta"}
+    renamed = {}
+    for name, value in tensors.items():
+        for new, former in old.items():
+            name = name.replace(new, former)
+        renamed[name] = value
+    head = {"cls.seq_relationship.weight": torch.ones(2, 8), "cls.seq_relationship.bias": torch.ones(2)}
+    return {name: value for name, value in renamed.items() if ".decoder." not in name} | head
+
+
+def as_roberta(tensors):
+    """A tied decoder left out."""
+    return {name: value for name, value in tensors.items() if ".decoder." not in name}
+
+
+def as_half(tensors):
+    """float16, rounded: what the model then computes with is the rounded numbers."""
+    return {name: value.half() for name, value in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layout"),
+    [
+        ("GPT2LMHeadModel", as_gpt2),
+        ("BertForMaskedLM", as_bert),
+        ("XLMRobertaForMaskedLM", as_roberta),
+        ("GPTNeoXForCausalLM", as_half),
+    ],
+)
+def test_weights_laid_out_as_on_the_hub_load_whole(provide, tiny, architecture, layout):
+    from safetensors.torch import load_file, save_file
+
+    model = tiny.tiny_model(architecture)
+    if layout is as_half:
+        model = model.half().float()
+
+    class Published:
+        def save_pretrained(self, folder):
+            model.save_pretrained(folder)
+            tensors = layout(load_file(folder / "model.safetensors"))
+            save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+    entry = provide(Published(), tiny.byte_tokenizer(eos_token="<|end|>"), architecture=architecture)
+    ids = torch.tensor([[5, 40, 7, 200, 31]])
+    with torch.inference_mode():
+        assert torch.allclose(load.load_model(entry).bridge(ids), model(ids).logits, atol=1e-4)
 
 
 def test_attention_patterns_can_be_hooked(gpt2):
@@ -217,7 +273,7 @@ def test_weights_that_are_cut_off_are_refused_by_path(gpt2, monkeypatch):
     data = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
-    monkeypatch.setattr(weights, "is_intact", lambda folder: True)
+    monkeypatch.setattr(folders, "is_intact", lambda folder: True)
     with pytest.raises(Refusal, match=r"model.safetensors cannot be read .*: delete that folder"):
         load.load_model(entry)
 

@@ -1,13 +1,9 @@
 """The shared prefix, the left padding and the narrow unembedding change nothing: plain helpers, prompt by prompt."""
 
-from functools import cache
-
 import pytest
 import torch
-import transformers
-from tokenizers import Tokenizer, models
+from tiny_models import random_pairs, tiny_model
 from transformer_lens import patching as plain
-from transformer_lens.model_bridge import TransformerBridge
 
 from replications.lens import patching
 
@@ -15,48 +11,14 @@ ARCHITECTURES = ("llama", "gemma3", "gpt2")
 TOLERANCE = 1e-4  # logits, fp32: the order of summation differs
 
 
-def random_pairs(lengths, changed, seed=0):
-    """Token ids of pairs that differ at `changed` positions (counted from the end)."""
-    generator = torch.Generator().manual_seed(seed)
-    clean = [torch.randint(3, 61, (n,), generator=generator).tolist() for n in lengths]
-    corrupted = [[(t + 5) % 58 + 3 if n - i in changed else t for i, t in enumerate(row)]
-                 for n, row in zip(lengths, clean, strict=True)]  # fmt: skip
-    answers = [(7 + i, 30 + i) for i in range(len(lengths))]
-    return clean, corrupted, answers
-
-
-SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "vocab_size": 61, "max_position_embeddings": 64}  # fmt: skip
-
-
-@cache
-def tiny_bridge(architecture):
-    """A three-layer random model: grouped-query attention, sliding windows and learned positions are all there."""
-    config = {
-        "llama": lambda: transformers.LlamaConfig(**SMALL, tie_word_embeddings=True),
-        "gemma3": lambda: transformers.Gemma3TextConfig(**SMALL, head_dim=8, sliding_window=4, query_pre_attn_scalar=8),
-        "gpt2": lambda: transformers.GPT2Config(n_embd=32, n_layer=3, n_head=4, vocab_size=61, n_positions=64),
-    }[architecture]()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-        for parameter in model.parameters():  # as initialised, every effect vanishes
-            parameter.data.mul_(4)
-    model.config.architectures = [type(model).__name__]  # what the bridge goes by
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(61)}, unk_token="w0"))
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w2", pad_token="w2")
-    return TransformerBridge.boot_transformers(
-        f"tiny/{architecture}", hf_model=model, tokenizer=tokenizer, dtype=torch.float32, device="cpu"
-    ).eval()
-
-
 @pytest.fixture(params=ARCHITECTURES)
 def bridge(request):
-    return tiny_bridge(request.param)
+    return tiny_model(request.param).bridge
 
 
 def oracle(bridge, clean, corrupted, answer):
     """Both maps of one pair with TransformerLens' helpers alone: no padding, no cache, the whole vocabulary."""
+
     def metric(logits):
         return logits[:, -1, answer[0]] - logits[:, -1, answer[1]]
 
@@ -97,7 +59,7 @@ def test_restoring_everything_that_differs_at_the_bottom_restores_the_clean_run(
 
 
 def test_the_model_is_whole_again_after_the_narrow_unembedding():
-    bridge, tokens = tiny_bridge("llama"), torch.tensor([[3, 4, 5]])
+    bridge, tokens = tiny_model("llama").bridge, torch.tensor([[3, 4, 5]])
     with torch.inference_mode():
         before = bridge(tokens)
         with patching.unembedding_only(bridge, torch.tensor([9, 4])):
@@ -108,14 +70,14 @@ def test_the_model_is_whole_again_after_the_narrow_unembedding():
 
 def test_behaviour_does_not_depend_on_the_chunk():
     batch = patching.batch_pairs(*random_pairs([6, 9, 7, 5], changed={2}))
-    one, all_ = (patching.behaviour(tiny_bridge("gpt2"), batch, chunk=chunk) for chunk in (1, 4))
+    one, all_ = (patching.behaviour(tiny_model("gpt2").bridge, batch, chunk=chunk) for chunk in (1, 4))
     for name in ("clean", "corrupted", "p_answer"):
         torch.testing.assert_close(getattr(one, name), getattr(all_, name), atol=TOLERANCE, rtol=0)
     assert ((one.p_answer > 0) & (one.p_answer < 1)).all()
 
 
 def test_log_ratio_is_the_difference_of_log_probabilities():
-    bridge = tiny_bridge("llama")
+    bridge = tiny_model("llama").bridge
     clean, corrupted, answers = random_pairs([6], changed={2})
     ran = patching.behaviour(bridge, patching.batch_pairs(clean, corrupted, answers))
     with torch.inference_mode():
@@ -144,6 +106,7 @@ def test_a_pair_of_unequal_length_is_aligned_at_its_last_token(bridge):
         _, clean_cache = bridge.run_with_cache(torch.tensor([clean]))
         for layer in range(3):
             for back in (1, 2, 3, 4):
+
                 def restore(resid, hook, back=back):
                     resid[:, -back] = clean_cache[hook.name][:, -back]
                     return resid

@@ -8,7 +8,7 @@ from replications.lens.roles import Cells
 
 
 def made(n=8, layers=6):
-    """Subject at column 1 restores everything in the lower half, the last column in the upper half; column 2 nothing."""
+    """Column 1 (the subject) restores everything in the lower half, column 3 (the last) in the upper half."""
     corrupted = np.linspace(-2, -1, n)
     clean = corrupted + np.linspace(3, 5, n)
     resid = np.tile(corrupted, (layers, 4, 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, binomtest
+from scipy.stats import binomtest, bootstrap
 
 from replications.lens import stats
 

@@ -6,9 +6,8 @@ import shutil
 import pytest
 
 from replications import files
-from replications.errors import Refusal
-from replications.lens import load, weights
-from replications.lens.sources import Unavailable
+from replications.errors import Refusal, Unavailable
+from replications.lens import folders, load, weights
 
 LAYER = {
     "self_attn.q_proj": "attn_q",
@@ -135,8 +134,8 @@ def test_it_is_converted_once_and_twice_gives_the_same_bytes(gguf_entry, counted
 def test_the_folder_is_named_by_the_gguf_and_says_what_it_holds(gguf_entry, tiny, tiny_gguf):
     folder = weights.materialise(gguf_entry)
     sha256 = tiny.sha(tiny_gguf[1])
-    assert folder.name == f"tiny-{sha256[:16]}-c{weights.CONVERTER}"
-    manifest = weights.read_manifest(folder)
+    assert folder.name == f"tiny-{sha256[:16]}-c{folders.CONVERTER}"
+    manifest = folders.read_manifest(folder)
     assert manifest["source"] == "package tiny==1.0"
     assert manifest["files"] == {"tiny.gguf": sha256}
     present = {path.name for path in folder.iterdir()} - {"manifest.json"}
@@ -167,7 +166,7 @@ def test_a_damaged_folder_is_made_again(gguf_entry, counted, harm):
     folder = weights.materialise(gguf_entry)
     sound = files.sha256(folder / "model.safetensors")
     harm(folder / "model.safetensors")
-    assert not weights.is_intact(folder)
+    assert not folders.is_intact(folder)
     assert weights.materialise(gguf_entry) == folder
     assert files.sha256(folder / "model.safetensors") == sound
     assert len(counted) == 2
@@ -176,8 +175,8 @@ def test_a_damaged_folder_is_made_again(gguf_entry, counted, harm):
 def test_a_copied_folder_is_hashed_once_and_then_trusted(gguf_entry, counted):
     folder = weights.materialise(gguf_entry)
     os.utime(folder / "model.safetensors", ns=(0, 0))
-    assert weights.is_intact(folder)
-    assert weights.read_manifest(folder)["holds"]["model.safetensors"]["time"] == 0
+    assert folders.is_intact(folder)
+    assert folders.read_manifest(folder)["holds"]["model.safetensors"]["time"] == 0
     assert weights.materialise(gguf_entry) == folder
     assert len(counted) == 1
 
@@ -204,7 +203,7 @@ def test_a_conversion_that_is_stopped_leaves_no_folder(cache, gguf_entry, monkey
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "_write_manifest", stop)
+    monkeypatch.setattr(folders, "write_manifest", stop)
     with pytest.raises(KeyboardInterrupt):
         weights.materialise(gguf_entry)
     assert not list((cache / "models").iterdir())
@@ -215,7 +214,7 @@ def test_the_quicker_of_two_processes_wins(gguf_entry):
     late = shutil.copytree(place, place.with_name("late"))
     (late / "config.json").write_text("{}")
     assert weights._put(late, place) == place
-    assert weights.is_intact(place)
+    assert folders.is_intact(place)
 
 
 def test_safetensors_are_taken_as_they_are(cache, tmp_path, monkeypatch, tiny, tiny_gpt2, counted):

@@ -8,7 +8,8 @@ from replications.settings import ROOT
 
 
 def dvc(*arguments, cwd=ROOT):
-    run = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"dvc {' '.join(arguments)} failed:\n{run.stderr}"
     return run.stdout
 

@@ -55,8 +55,8 @@ def restoration(bridge, clean, corrupted, answers, cells, base):
     with torch.inference_mode():
         _, cache = bridge.run_with_cache(torch.tensor([clean]))
         shift = len(corrupted) - len(clean)  # prompts are aligned at their last token
-        aligned = {name: cache[name].roll(shift, dims=1) if shift < 0 else torch.nn.functional.pad(cache[name], (0, 0, shift, 0))
-                   for name in (f"blocks.{layer}.hook_resid_pre" for layer in LAYERS)}  # fmt: skip
+        names = [f"blocks.{layer}.hook_resid_pre" for layer in LAYERS]
+        aligned = {name: torch.nn.functional.pad(cache[name], (0, 0, shift, 0)) for name in names}
         values = patching.generic_activation_patch(
             bridge, torch.tensor([corrupted]), aligned,
             lambda logits: logits[0, -1, answers[0]] - logits[0, -1, answers[1]],

@@ -1,0 +1,66 @@
+"""Folders that transformers loads: what they are called, what they say they hold, and whether they still hold it."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from replications import files
+from replications.errors import Refusal
+from replications.lens import catalogue
+from replications.lens.catalogue import HubSource, ModelEntry, PackageSource
+
+CONVERTER = 1  # raise when a change to the conversion would alter the tensors
+MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
+
+
+def place(cache: Path, entry: ModelEntry, source: PackageSource | HubSource) -> Path:
+    """Where the folder made from `source` lies: named by the start of the weights' hash, or else of the commit."""
+    pins = [source.hashes[name] for name in catalogue.weight_files(source)]
+    key = pins[0] or (source.revision if isinstance(source, HubSource) else None) or "main"
+    return cache / "models" / f"{entry.id}-{key[:16]}-c{CONVERTER}"
+
+
+def find(cache: Path, entry: ModelEntry) -> Path | None:
+    """The intact folder of the first source that has one."""
+    places = (place(cache, entry, source) for source in entry.sources)
+    return next((folder for folder in places if is_intact(folder)), None)
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether every file that the folder's manifest lists is there with its bytes.
+
+    Sizes and times are compared; bytes are hashed only where those differ, and the new time is then recorded.
+    """
+    if not (folder / MANIFEST).is_file():
+        return False
+    try:
+        manifest = read_manifest(folder)
+        held = manifest["holds"]
+        changed = [name for name, record in held.items() if _stat(folder / name) != (record["bytes"], record["time"])]
+        whole = WEIGHTS in held and all(files.sha256(folder / name) == held[name]["sha256"] for name in changed)
+    except (OSError, Refusal, KeyError, TypeError):
+        return False
+    if whole and changed:
+        with contextlib.suppress(OSError):  # a cache that others own may be read-only
+            write_manifest(folder, manifest)
+    return whole
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a folder was made of (`source`, `files`, `converter`) and holds (name -> sha256, bytes, time)."""
+    return files.read_json(folder / MANIFEST)
+
+
+def write_manifest(folder: Path, origin: dict[str, Any]) -> None:
+    """Record `origin`, and every file of the folder by hash, size and time."""
+    holds = {}
+    for name in sorted(path.name for path in folder.iterdir() if path.name != MANIFEST):
+        size, time = _stat(folder / name)
+        holds[name] = {"sha256": files.sha256(folder / name), "bytes": size, "time": time}
+    files.write_json(folder / MANIFEST, {**origin, "holds": holds})
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

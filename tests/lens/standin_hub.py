@@ -1,0 +1,100 @@
+"""A hub small enough to read: one commit, the real one's headers, and the ways in which it can misbehave."""
+
+import hashlib
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+LARGE = 1000  # bytes above which the stand-in treats a file as the hub treats its large ones
+
+
+@dataclass
+class Hub:
+    """A hub of one commit: hashes in headers, large files behind a redirect to another server, ranges honoured."""
+
+    files: dict[str, bytes]
+    commit: str
+    sent: list[tuple[str, str | None]] = field(default_factory=list)  # (file, Range header) of every GET
+    says: dict[str, bytes] = field(default_factory=dict)  # other bytes than the headers speak of
+    stall_after: int | None = None  # bytes of a large file after which the line goes dead
+    records_hashes: bool = True
+    url: str = ""
+    cdn: str = ""
+
+    def etag(self, name: str) -> str:
+        data = self.files[name]
+        if not self.records_hashes:
+            return "W/whatever"
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        return hashlib.sha256(data).hexdigest() if len(data) > LARGE else blob
+
+
+def handler(hub: Hub):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_HEAD(self):
+            self.answer(body=False)
+
+        def do_GET(self):
+            self.answer(body=True)
+
+        def answer(self, body: bool):
+            kind, _, name = self.path.rpartition("/")
+            if name not in hub.files:
+                return self.reply(404, {"X-Error-Code": "EntryNotFound"})
+            data, etag = hub.files[name], hub.etag(name)
+            headers = {"X-Repo-Commit": hub.commit, "ETag": f'"{etag}"'}
+            if kind == "/cdn":
+                return self.content(name, hub.says.get(name, data))
+            if len(data) > LARGE:
+                linked = {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(data))}
+                return self.reply(302, headers | linked | {"Location": f"{hub.cdn}/cdn/{name}"})
+            if body:
+                return self.content(name, hub.says.get(name, data), headers)
+            return self.reply(200, headers | {"Content-Length": str(len(data))}, length=False)
+
+        def content(self, name: str, data: bytes, headers=()):
+            span = self.headers.get("Range")
+            hub.sent.append((name, span))
+            start = int(span.removeprefix("bytes=").rstrip("-")) if span else 0
+            status = 206 if span else 200
+            total = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if span else {}
+            self.reply(status, dict(headers) | total | {"Content-Length": str(len(data) - start)}, length=False)
+            end = hub.stall_after if hub.stall_after is not None and len(data) > LARGE else len(data)
+            self.wfile.write(data[start:end])
+            if end < len(data):
+                self.wfile.flush()
+                time.sleep(60)
+
+        def reply(self, status: int, headers: dict[str, str], length: bool = True):
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            if length:
+                self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return Handler
+
+
+@contextmanager
+def running(hub: Hub) -> Iterator[Hub]:
+    """Serve the hub on two ports of this machine: one for itself, one for its large files."""
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(hub)) for _ in range(2)]
+    for server in servers:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    hub.url, hub.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
+    try:
+        yield hub
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()

@@ -1,0 +1,68 @@
+"""One pass over the layers gives the numbers of one forward pass per cell."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import random_pairs, tiny_model
+
+from replications.lens import patching, wavefront
+
+FAMILIES = ("llama", "gemma3", "qwen2")
+TOLERANCE = 1e-4  # logits, fp32: the order of summation differs
+
+
+def assert_same(architecture, batch, heads=True):
+    tiny = tiny_model(architecture)
+    ours = wavefront.patch_maps(tiny.hf_model, batch, heads=heads)
+    theirs = patching.patch_maps(tiny.bridge, batch, heads=heads)
+    for name in ("clean", "corrupted", "resid_pre", "head_z"):
+        a, b = getattr(ours, name), getattr(theirs, name)
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, atol=TOLERANCE, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_every_cell_equals_the_helpers(architecture):
+    assert_same(architecture, patching.batch_pairs(*random_pairs([9, 6, 7], changed={4, 2})))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(FAMILIES),
+    st.lists(st.integers(2, 12), min_size=1, max_size=4),
+    st.sets(st.integers(1, 12), min_size=1),
+    st.integers(0, 99),
+)
+def test_any_lengths_and_positions(architecture, lengths, changed, seed):
+    changed = {min(back, min(lengths)) for back in changed}  # every pair differs somewhere
+    assert_same(architecture, patching.batch_pairs(*random_pairs(lengths, changed, seed)))
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_a_pair_aligned_at_its_end(architecture):
+    batch = patching.batch_pairs([[3, 4, 5, 9, 10]], [[3, 6, 7, 8, 9, 10]], [(20, 30)], [4])
+    assert_same(architecture, batch, heads=False)
+
+
+def test_the_result_does_not_depend_on_the_chunk(monkeypatch):
+    batch = patching.batch_pairs(*random_pairs([9, 5, 6, 12, 7], changed={3}))
+    whole = wavefront.patch_maps(tiny_model("llama").hf_model, batch, heads=True)
+    monkeypatch.setattr(wavefront, "ROWS", 2)
+    parts = wavefront.patch_maps(tiny_model("llama").hf_model, batch, heads=True)
+    torch.testing.assert_close(parts.resid_pre, whole.resid_pre, atol=1e-5, rtol=0)
+    torch.testing.assert_close(parts.head_z, whole.head_z, atol=1e-5, rtol=0)
+
+
+def test_the_model_is_left_as_it_was():
+    model, tokens = tiny_model("llama").hf_model, torch.tensor([[3, 4, 5]])
+    with torch.inference_mode():
+        before = model(tokens).logits
+        wavefront.patch_maps(model, patching.batch_pairs(*random_pairs([6], changed={2})), heads=True)
+        assert torch.equal(model(tokens).logits, before)
+
+
+def test_families_it_does_not_know_are_not_claimed():
+    assert not wavefront.supports(tiny_model("gpt2").hf_model)
+    assert all(wavefront.supports(tiny_model(name).hf_model) for name in FAMILIES)
