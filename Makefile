@@ -3,8 +3,6 @@ VENV := .venv
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-export DVC_NO_ANALYTICS := 1
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: repro test bench lint lock clean
 
@@ -18,6 +16,8 @@ $(STAMP): requirements.lock pyproject.toml
 repro: $(STAMP)
 	targets="$$(replicate targets)" && dvc repro --force $$targets
 	dvc repro --force --single-item report
+	replicate verdicts
+	@echo "Scoreboard: reports/scoreboard.md. Metrics that differ from what is committed (nothing below: none):"
 	dvc metrics diff --md
 
 test: $(STAMP)

@@ -115,6 +115,14 @@ def head_table(draws: Array, n: int) -> pd.DataFrame:
     return pd.DataFrame({name: values.ravel() for name, values in columns.items()}).assign(n=n)
 
 
+def article_head_table(result: Result) -> pd.DataFrame:
+    """Tidy frame layer, head, restoration of the article's own pair, n = 1."""
+    numerator, denominator = result.head_restoration
+    grid = numerator[..., 0] / denominator[0]
+    layer, head = np.indices(grid.shape)
+    return pd.DataFrame({"layer": layer.ravel(), "head": head.ravel(), "restoration": grid.ravel(), "n": 1})
+
+
 def prompt_table(result: Result, prompts: Sequence[Prompt], measured: Sequence[int]) -> pd.DataFrame:
     """One row per prompt: text, names, order, template, both logit differences, P(IO), whether it was patched."""
     clean, corrupted, p_io = (

@@ -19,15 +19,20 @@ def article_table(trained: Result, control: Result, prompts: Sequence[Prompt]) -
     return article_cells(trained.cells, control.cells, pair.clean, pair.corrupted, len(pair.clean.ids))
 
 
-def draw(out: Path, article: pd.DataFrame, curves: pd.DataFrame, heads: pd.DataFrame, title: str) -> None:
-    """Write map.{svg,png} (the article's pair), heads.{svg,png} and roles.{svg,png} into `out`."""
+def draw(
+    out: Path, article: pd.DataFrame, curves: pd.DataFrame, article_heads: pd.DataFrame, heads: pd.DataFrame, title: str
+) -> None:
+    """Write the article's pair (map, article_heads) and the averages (roles, heads) as SVG and PNG into `out`."""
     plots.article_maps(out / "map", article, f"IOI, the article's pair ({title}, n = 1)")
     plots.role_curves(out / "roles", curves, f"IOI, restoration by role ({title})")
-    draw_heads(out / "heads", heads, title)
+    draw_heads(
+        out / "article_heads", article_heads, f"IOI, head outputs at the last token, the article's pair ({title}"
+    )
+    draw_heads(out / "heads", heads, f"IOI, head outputs at the last token ({title}")
 
 
 def draw_heads(stem: Path, heads: pd.DataFrame, title: str) -> None:
-    """Layer x head map of the mean restoration by head outputs at the last token, beside its control."""
+    """Layer x head map of the restoration by head outputs at the last token, beside its control."""
     limit = max(0.05, heads.loc[heads["weights"] == "measured", "restoration"].abs().max())
     with plots.drawn(stem, 2, width=7.5, height=4.2) as (figure, axes):
         for ax, (weights, label) in zip(axes, plots.PANELS.items(), strict=True):
@@ -37,4 +42,4 @@ def draw_heads(stem: Path, heads: pd.DataFrame, title: str) -> None:
             image = plots.heat_map(ax, grid, x=names, ylabel="layer", title=label, limit=limit)
             ax.set_xlabel("head")
         figure.colorbar(image, ax=axes, label="restoration by z at END")
-        figure.suptitle(f"IOI, head outputs at the last token ({title}, n = {heads['n'].iloc[0]})", fontsize=10)
+        figure.suptitle(f"{title}, n = {heads['n'].iloc[0]})", fontsize=10)

@@ -16,7 +16,15 @@ import pandas as pd
 
 from replications.files import write_csv, write_json
 from replications.ioi import figures, stimuli
-from replications.ioi.activation_patching import head_draws, head_table, prompt_table, quantities, role_curves, to_batch
+from replications.ioi.activation_patching import (
+    article_head_table,
+    head_draws,
+    head_table,
+    prompt_table,
+    quantities,
+    role_curves,
+    to_batch,
+)
 from replications.lens import experiment, roles, stats
 from replications.lens.experiment import Result
 from replications.lens.load import load_model
@@ -61,16 +69,20 @@ def _write(
     rows = [prompts[i] for i in measured]
     for name, result in (("measured", trained), ("control", control)):
         trees[name] = quantities(result, prompts, measured, params["resamples"], params["seed"])
-        curves = roles.curve_table(role_curves(result, rows, weights))
-        heads = head_table(head_draws(result, weights), len(measured) - 1)
-        frames.append((curves.assign(weights=name), heads.assign(weights=name)))
-    curves, heads = (pd.concat(parts) for parts in zip(*frames, strict=True))
+        tables = (
+            roles.curve_table(role_curves(result, rows, weights)),
+            article_head_table(result),
+            head_table(head_draws(result, weights), len(measured) - 1),
+        )
+        frames.append([table.assign(weights=name) for table in tables])
+    curves, article_heads, heads = (pd.concat(parts) for parts in zip(*frames, strict=True))
     article = figures.article_table(trained, control, rows)
     write_csv(out / "resid_pre.csv", curves)
     write_csv(out / "heads.csv", heads)
+    write_csv(out / "article_heads.csv", article_heads)
     write_csv(out / "article_resid_pre.csv", article)
     write_csv(out / "prompts.csv", prompt_table(trained, prompts, measured))
-    figures.draw(out, article, curves, heads, title)
+    figures.draw(out, article, curves, article_heads, heads, title)
     write_json(out / "provenance.json", provenance)
     write_json(out / "metrics.json", trees)
     return trees

@@ -81,8 +81,8 @@ def curves(axes: Axes, table: Any, *, title: str) -> None:
     axes.set_ylim(-0.5, 1.5)
     axes.set_xlabel("layer")
     axes.set_ylabel("restoration (0 corrupted, 1 clean)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_title(title, fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
 
 
 PANELS = {"measured": "trained weights", "control": "random weights (control)"}
@@ -102,7 +102,8 @@ def article_maps(stem: Path, cells: Any, title: str) -> None:
 
 def role_curves(stem: Path, table: Any, title: str) -> None:
     """Curves by role with their intervals, trained beside random weights."""
-    with drawn(stem, 2, width=8.5, height=3.6) as (figure, axes):
+    with drawn(stem, 2, width=10, height=3.6) as (figure, axes):
         for ax, (weights, label) in zip(axes, PANELS.items(), strict=True):
             curves(ax, table[table["weights"] == weights], title=label)
+        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
         figure.suptitle(title, fontsize=10)

@@ -9,6 +9,7 @@ from replications.claims.evidence import run_command
 from replications.claims.ledger import COLUMNS, all_claims, verdicts
 from replications.claims.schema import OWN_LANGUAGE, PRINTED, Claim, Verdict
 from replications.files import write_csv, write_text
+from replications.report.forest import forest, panels
 from replications.settings import ROOT
 
 if TYPE_CHECKING:
@@ -32,16 +33,22 @@ def write_report(root: Path = ROOT) -> "pandas.DataFrame":
     """Judge everything, write reports/verdicts.csv and reports/scoreboard.md; returns the verdict table."""
     table, claims = verdicts(root), all_claims(root)
     write_csv(root / "reports" / "verdicts.csv", table, COLUMNS)
+    for room, listed in claims.items():
+        if asked := panels(listed, table.to_dict("records")):
+            forest(root / "reports" / f"forest_{room}", room, asked)
     write_text(root / "reports" / "scoreboard.md", scoreboard(table, claims))
     return table
 
 
 def scoreboard(table: "pandas.DataFrame", claims: dict[str, list[Claim]]) -> str:
-    """The page: counts, legend, one table per replication, findings with reasons, what was not re-run."""
+    """The page: counts, legend, a picture and a table per replication, findings with reasons, what was not re-run."""
     rows = table.to_dict("records")
     parts = ["# Scoreboard", _counts(rows), "## Legend", _legend()]
     for room, listed in sorted(claims.items(), key=_printed_last):
-        parts += [f"## {room}", _room_table(listed, [row for row in rows if row["replication"] == room])]
+        picture = (
+            [f"![Claims of {room} across models and languages](forest_{room}.svg)"] if panels(listed, rows) else []
+        )
+        parts += [f"## {room}", *picture, _room_table(listed, [row for row in rows if row["replication"] == room])]
     parts += ["## Findings", _findings(rows), "## Not re-run here", _not_rerun(rows)]
     return "\n\n".join(parts) + "\n"
 

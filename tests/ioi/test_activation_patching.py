@@ -92,6 +92,8 @@ def test_tables_have_a_row_per_cell_and_prompt():
     assert len(heads) == LAYERS * 2
     row = heads[(heads["layer"] == 4) & (heads["head"] == 1)].iloc[0]
     assert row.restoration == pytest.approx(0.5)
+    article = method.article_head_table(result())
+    assert article[(article["layer"] == 5) & (article["head"] == 0)].restoration.item() == pytest.approx(-0.25)
     prompts = method.prompt_table(result(), PROMPTS, [0, 1, 2])
     assert prompts.patched.sum() == 3
     assert len(prompts) == N
