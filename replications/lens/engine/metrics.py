@@ -12,7 +12,7 @@ from replications.lens.engine.stack import Stack
 
 # stack, states [k, d_model], the base row of each [k] -> [k]
 Metric = Callable[[Stack, Tensor, Tensor], Tensor]
-LOGITS = 1 << 28  # bytes of logits at a time: a whole vocabulary is only ever needed for a probability
+LOGITS = 1 << 25  # bytes of logits at a time, which a CPU caches; only a probability needs the whole vocabulary
 
 
 def logit_diff(answers: Int[Tensor, "n 2"]) -> Metric:

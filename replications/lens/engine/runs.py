@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from replications.lens.engine.stack import Stack
 
 RECORDABLE = ("attn_out", "mlp_out", "resid_mid", "z", "q")
-TOKENS = 2048  # at a time through a layer: enough rows for full speed, and its widest tensors stay in a CPU's caches
+TOKENS = 1024  # at a time through a layer: enough rows for full speed, and its widest tensors stay in a CPU's caches
 
 
 @dataclass(frozen=True)

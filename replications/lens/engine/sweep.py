@@ -24,11 +24,15 @@ BY_HEAD = ("q", "k", "v", "z")
 
 @dataclass(frozen=True)
 class Tracks:
-    """C copies of base rows: `first` is the first column that can differ, `start` the layer at which they join."""
+    """C copies of base rows: `first` is the first column that can differ, `start` the layer at which they join.
+
+    With `alone`, that column is all there is of a copy: enough when heads are frozen, since no other column sees it.
+    """
 
     row: Int[Tensor, " C"]
     first: Int[Tensor, " C"]
     start: Int[Tensor, " C"]
+    alone: bool = False
 
     def __len__(self) -> int:
         return len(self.row)
@@ -80,7 +84,7 @@ def layouts(base: Run, tracks: Tracks) -> Iterator[tuple[int, Layout]]:
     width, device = base.frame.width, tracks.row.device
     order = (tracks.first * (1 + int(tracks.start.max())) + tracks.start).argsort(stable=True)
     row, first, start = tracks.row[order], tracks.first[order], tracks.start[order]
-    length = width - first
+    length = torch.ones_like(first) if tracks.alone else width - first
     of_token = torch.repeat_interleave(torch.arange(len(order), device=device), length)
     within = torch.arange(len(of_token), device=device) - (length.cumsum(0) - length)[of_token]
     slots = row[of_token] * width + first[of_token] + within
@@ -99,7 +103,7 @@ def layouts(base: Run, tracks: Tracks) -> Iterator[tuple[int, Layout]]:
 def answer_states(
     stack: Stack, base: Run, tracks: Tracks, edits: Edits, *, frozen: bool = False, watch: Watch | None = None
 ) -> Float[Tensor, "C d_model"]:
-    """Every copy's residual stream after the last layer at the asked column.
+    """Every copy's residual stream after the last layer at the asked column (or the only one).
 
     With `frozen`, all heads keep their base output unless edited (path patching); the base run must have kept `z`.
     """
@@ -115,7 +119,7 @@ def answer_states(
             if layer < stack.n_layers:
                 hidden = _layer(stack, base, layer, layout, hidden, here, frozen, watch)
     cells = torch.arange(len(tracks), device=tracks.row.device)
-    return hidden[layout.token(cells, base.asked[tracks.row])]
+    return hidden[layout.token(cells, tracks.first if tracks.alone else base.asked[tracks.row])]
 
 
 def _join(base: Run, layer: int, layout: Layout, hidden: Tensor | None) -> Float[Tensor, "token d_model"]:
