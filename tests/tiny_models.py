@@ -12,15 +12,19 @@ from replications.lens.load import sharing_weights
 
 VOCABULARY = 61
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": 64}  # fmt: skip
+         "vocab_size": VOCABULARY, "max_position_embeddings": 64}  # fmt: skip
+GROUPED = {**SMALL, "num_key_value_heads": 2}
 CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**SMALL, tie_word_embeddings=True),
+    "llama": lambda: transformers.LlamaConfig(**GROUPED, tie_word_embeddings=True),
     "gemma3": lambda: transformers.Gemma3TextConfig(
-        **SMALL, head_dim=16, sliding_window=4, query_pre_attn_scalar=8,
+        **GROUPED, head_dim=16, sliding_window=4, query_pre_attn_scalar=8,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
     ),
-    "qwen2": lambda: transformers.Qwen2Config(**SMALL),
+    "qwen2": lambda: transformers.Qwen2Config(**GROUPED),
     "gpt2": lambda: transformers.GPT2Config(n_embd=32, n_layer=3, n_head=4, vocab_size=VOCABULARY, n_positions=64),
+    "gpt_neox": lambda: transformers.GPTNeoXConfig(**SMALL),
+    "opt": lambda: transformers.OPTConfig(**SMALL, ffn_dim=48, word_embed_proj_dim=32),
+    "bert": lambda: transformers.BertConfig(**SMALL),
 }  # fmt: skip
 
 
@@ -29,7 +33,8 @@ def tiny_model(architecture):
     """bridge and hf_model of one family: grouped queries, sliding windows and learned positions are all there."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = transformers.AutoModelForCausalLM.from_config(CONFIGS[architecture]()).eval()
+        make = transformers.AutoModelForMaskedLM if architecture == "bert" else transformers.AutoModelForCausalLM
+        model = make.from_config(CONFIGS[architecture]()).eval()
         for parameter in model.parameters():  # as initialised, every effect vanishes
             parameter.data.mul_(4)
         model.config.architectures = [type(model).__name__]  # what the bridge goes by

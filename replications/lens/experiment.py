@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from replications.lens import load, patching, wavefront
+from replications.lens import load, patching
+from replications.lens.engine import families, maps
 from replications.lens.load import Loaded
 from replications.lens.patching import Behaviour, Maps, PairBatch
 from replications.lens.roles import Cells
@@ -59,8 +60,8 @@ def run_pairs(loaded: Loaded, batch: PairBatch, measured: Sequence[int], *, head
 
 
 def _maps(loaded: Loaded, batch: PairBatch, heads: bool) -> Maps:
-    if wavefront.supports(loaded.hf_model):
-        return wavefront.patch_maps(loaded.hf_model, batch, heads=heads)
+    if families.supports(loaded.hf_model):
+        return maps.patch_maps(loaded.hf_model, batch, heads=heads)
     family = loaded.hf_model.config.model_type
     warnings.warn(f"{family}: patched by TransformerLens' helpers, one forward pass per cell: slow", stacklevel=2)
     return patching.patch_maps(loaded.bridge, batch, heads=heads)

@@ -6,15 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import random_pairs, tiny_model
 
-from replications.lens import patching, wavefront
+from replications.lens import patching
+from replications.lens.engine import maps
 
-FAMILIES = ("llama", "gemma3", "qwen2")
+FAMILIES = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
 TOLERANCE = 1e-4  # logits, fp32: the order of summation differs
 
 
 def assert_same(architecture, batch, heads=True):
     tiny = tiny_model(architecture)
-    ours = wavefront.patch_maps(tiny.hf_model, batch, heads=heads)
+    ours = maps.patch_maps(tiny.hf_model, batch, heads=heads)
     theirs = patching.patch_maps(tiny.bridge, batch, heads=heads)
     for name in ("clean", "corrupted", "resid_pre", "head_z"):
         a, b = getattr(ours, name), getattr(theirs, name)
@@ -46,11 +47,9 @@ def test_a_pair_aligned_at_its_end(architecture):
     assert_same(architecture, batch, heads=False)
 
 
-def test_the_result_does_not_depend_on_the_chunk(monkeypatch):
+def test_the_result_does_not_depend_on_the_budget():
     batch = patching.batch_pairs(*random_pairs([9, 5, 6, 12, 7], changed={3}))
-    whole = wavefront.patch_maps(tiny_model("llama").hf_model, batch, heads=True)
-    monkeypatch.setattr(wavefront, "ROWS", 2)
-    parts = wavefront.patch_maps(tiny_model("llama").hf_model, batch, heads=True)
+    whole, parts = (maps.patch_maps(tiny_model("llama").hf_model, batch, heads=True, budget=b) for b in (1 << 32, 1))
     torch.testing.assert_close(parts.resid_pre, whole.resid_pre, atol=1e-5, rtol=0)
     torch.testing.assert_close(parts.head_z, whole.head_z, atol=1e-5, rtol=0)
 
@@ -59,10 +58,5 @@ def test_the_model_is_left_as_it_was():
     model, tokens = tiny_model("llama").hf_model, torch.tensor([[3, 4, 5]])
     with torch.inference_mode():
         before = model(tokens).logits
-        wavefront.patch_maps(model, patching.batch_pairs(*random_pairs([6], changed={2})), heads=True)
+        maps.patch_maps(model, patching.batch_pairs(*random_pairs([6], changed={2})), heads=True)
         assert torch.equal(model(tokens).logits, before)
-
-
-def test_families_it_does_not_know_are_not_claimed():
-    assert not wavefront.supports(tiny_model("gpt2").hf_model)
-    assert all(wavefront.supports(tiny_model(name).hf_model) for name in FAMILIES)

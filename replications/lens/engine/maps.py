@@ -1,0 +1,92 @@
+"""The maps that the rooms draw: prompt pairs with token replacement, and one fact with Gaussian noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from replications.lens.engine import cells as tables
+from replications.lens.engine import metrics
+from replications.lens.engine.cells import grid, single, windows
+from replications.lens.engine.patch import BUDGET, patch
+from replications.lens.engine.runs import run
+from replications.lens.engine.stack import Stack
+from replications.lens.patching import Maps, PairBatch
+
+KINDS = {"resid_post": 1, "mlp_out": 10, "attn_out": 10}  # sites of a causal trace and the width of their windows
+
+
+@torch.inference_mode()
+def patch_maps(hf_model: Any, batch: PairBatch, *, heads: bool, budget: int = BUDGET) -> Maps:
+    """The same cells as `patching.patch_maps` (denoising), from the plain transformers model."""
+    stack = Stack(hf_model)
+    parts = [
+        _part(stack, batch.rows(rows), batch.width, heads, budget)
+        for rows in torch.arange(len(batch.answers), device=batch.answers.device).split(_pairs(stack, batch, budget))
+    ]
+    clean, corrupted, resid, z = zip(*parts, strict=True)
+    return Maps(torch.cat(clean), torch.cat(corrupted), torch.cat(resid, -1), torch.cat(z, -1) if heads else None)
+
+
+def _pairs(stack: Stack, batch: PairBatch, budget: int) -> int:
+    """How many pairs' two runs fit in half the budget."""
+    kept = 4 * batch.width * (stack.n_layers + 1) * 4 * stack.d_model
+    return max(1, budget // 2 // (2 * kept))
+
+
+def _part(
+    stack: Stack, batch: PairBatch, width: int, heads: bool, budget: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """The maps of some pairs; the batch may be narrower than `width`: its columns are the last ones."""
+    n, sites = len(batch.answers), ("z",) if heads else ()
+    clean = run(stack, batch.clean, batch.clean_mask, sites=sites)
+    corrupted = run(stack, batch.corrupted, batch.corrupted_mask)
+    metric = metrics.logit_diff(batch.answers)
+    rows = torch.arange(n, device=batch.answers.device)
+    base = metric(stack, corrupted.answer_state, rows)
+    resid = base.expand(stack.n_layers, width, -1).clone()
+    every = grid("resid_pre", single(stack.n_layers), torch.arange(batch.width, device=rows.device), rows)
+    wanted = batch.patchable[every.row, every.column].nonzero()[:, 0]
+    cells = every[wanted]
+    if heads:
+        last = torch.tensor([batch.width - 1], device=rows.device)
+        cells = cells + grid("z", single(stack.n_layers), last, rows, heads=range(stack.n_heads))
+    values = patch(stack, corrupted, clean, cells, metric, budget=budget)
+    at = every[wanted]
+    resid[at.start, at.column + width - batch.width, at.row] = values[: len(wanted)]
+    z = values[len(wanted) :].view(stack.n_layers, stack.n_heads, n) if heads else None
+    return metric(stack, clean.answer_state, rows), base, resid, z
+
+
+@torch.inference_mode()
+def causal_trace(
+    stack: Stack,
+    tokens: Int[Tensor, " T"],
+    noise: Float[Tensor, "samples T d"],
+    answer: int,
+    *,
+    kinds: Mapping[str, int] = KINDS,
+    budget: int = BUDGET,
+) -> dict[str, Float[Tensor, "layer T"] | Float[Tensor, ""]]:
+    """P(answer) of the clean and the noised run (`clean`, `corrupted`) and of every cell by site, mean over samples.
+
+    Meng et al. 2022, section 2: base is the noised run, source the clean one; a cell of layer l restores its site in
+    the window around l, at one position. `resid_post` is their single state.
+    """
+    samples, width = noise.shape[:2]
+    rows, columns = (torch.arange(k, device=tokens.device) for k in (samples, width))
+    clean = run(stack, tokens[None], sites=[site for site in kinds if site in tables.SITES and site != "resid_pre"])
+    noised = run(stack, tokens.expand(samples, -1), noise=noise)
+    metric = metrics.probability(torch.tensor([answer], device=tokens.device).expand(samples))
+    found = {name: metric(stack, r.answer_state, rows[: len(r)]).mean() for name, r in
+             (("clean", clean), ("corrupted", noised))}  # fmt: skip
+    for site, wide in kinds.items():
+        layers = single(stack.n_layers) if wide == 1 else windows(stack.n_layers, wide)
+        cells = grid(site, layers, columns, rows, sources=torch.zeros_like(rows))
+        values = patch(stack, noised, clean, cells, metric, budget=budget)
+        found[site] = values.view(stack.n_layers, width, samples).mean(-1)
+    return found

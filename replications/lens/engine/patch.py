@@ -1,0 +1,93 @@
+"""All cells of a patching map, exactly: the entrance to the engine.
+
+A cell's value equals that of one whole forward pass with the same hook; tests hold it against TransformerLens' helpers.
+What is saved is arithmetic that cannot change it: the layers below a cell, the columns before it, every position of
+the unembedding but one, and cells that cannot differ from the base run, because everything up to their column is equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from replications.lens.engine.cells import SITES, Cells
+from replications.lens.engine.metrics import Metric
+from replications.lens.engine.runs import TOKENS, Run
+from replications.lens.engine.stack import Stack
+from replications.lens.engine.sweep import Edit, Tracks, answer_states
+
+BUDGET = 4 << 30  # bytes
+
+
+@torch.inference_mode()
+def patch(
+    stack: Stack, base: Run, source: Run, cells: Cells, metric: Metric, *, budget: int = BUDGET
+) -> Float[Tensor, " C"]:
+    """The metric of every cell. Denoising: corrupted base, clean source; noising: the other way round.
+
+    The source run must have kept the sites of the cells. `budget` bounds what a chunk of cells takes, in bytes; the
+    two runs are the caller's.
+    """
+    values = metric(stack, base.answer_state, torch.arange(len(base), device=cells.row.device))[cells.row]
+    live = _can_differ(stack, base, source, cells).nonzero()[:, 0]
+    for part in chunks(stack, base, cells, live, budget):
+        some = cells[part]
+        tracks = Tracks(some.row, _first(stack, some), some.start)
+        states = answer_states(stack, base, tracks, lambda layer, some=some: edits_at(layer, some, source))
+        values[part] = metric(stack, states, some.row)
+    return values
+
+
+def edits_at(layer: int, cells: Cells, source: Run) -> Mapping[str, Edit]:
+    """What the cells overwrite at this layer."""
+    inside = (cells.start <= layer) & (layer < cells.stop)
+    found = {}
+    for site in cells[inside].names:
+        some = (inside & (cells.site == SITES.index(site))).nonzero()[:, 0]
+        where = cells[some]
+        # A window may end above the last layer's output, the one site that exists there.
+        value = source.site(site)[layer][where.source, where.column]
+        if site == "z":
+            value = value[torch.arange(len(some), device=some.device), where.head]
+        found[site] = Edit(some, where.column, where.head, value)
+    return found
+
+
+def chunks(stack: Stack, base: Run, cells: Cells, live: Int[Tensor, " k"], budget: int) -> Iterator[Tensor]:
+    """Cells in order of layers, as many at a time as the budget allows."""
+    live = live[cells.start[live].argsort(stable=True)]
+    limit = max(1, budget // bytes_per_token(stack, base))
+    if live.device.type == "cpu":
+        limit = min(limit, TOKENS)
+    ends = (base.frame.width - _first(stack, cells)[live]).cumsum(0)
+    begin = 0
+    while begin < len(live):
+        done = 0 if begin == 0 else int(ends[begin - 1])
+        end = max(begin + 1, int(torch.searchsorted(ends, done + limit, right=True)))
+        yield live[begin:end]
+        begin = end
+
+
+def bytes_per_token(stack: Stack, base: Run) -> int:
+    """What one more token takes at its most: streams, the widest sub-layer, and its copy of the prefix's keys."""
+    widest = max(max(tensor.shape) for tensor in stack.layers[0].parameters())
+    prefix = base.frame.width * base.keys[0].shape[2:].numel()
+    return base.resid_pre[0].element_size() * (6 * stack.d_model + 4 * widest + 4 * prefix)
+
+
+def _first(stack: Stack, cells: Cells) -> Int[Tensor, " C"]:
+    """The first column to recompute: the patched one, or in an encoder all of them."""
+    return cells.column if stack.causal else torch.zeros_like(cells.column)
+
+
+def _can_differ(stack: Stack, base: Run, source: Run, cells: Cells) -> Bool[Tensor, " C"]:
+    """Cells not before the first column in which the runs' inputs differ, nor after the asked one."""
+    pairs, which = torch.stack([cells.row, cells.source]).unique(dim=1, return_inverse=True)
+    unequal = (base.resid_pre[0][pairs[0]] != source.resid_pre[0][pairs[1]]).any(dim=-1)
+    if not stack.causal:
+        return unequal.any(dim=1)[which]
+    reached = unequal.cummax(dim=1).values
+    return reached[which, cells.column] & (cells.column <= base.asked[cells.row])
