@@ -43,8 +43,8 @@ def _part(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """The maps of some pairs; the batch may be narrower than `width`: its columns are the last ones."""
     n, sites = len(batch.answers), ("z",) if heads else ()
-    clean = run(stack, batch.clean, batch.clean_mask, sites=sites)
-    corrupted = run(stack, batch.corrupted, batch.corrupted_mask)
+    both = (torch.cat([batch.clean, batch.corrupted]), torch.cat([batch.clean_mask, batch.corrupted_mask]))
+    clean, corrupted = run(stack, *both, sites=sites).halves()
     metric = metrics.logit_diff(batch.answers)
     rows = torch.arange(n, device=batch.answers.device)
     base = metric(stack, corrupted.answer_state, rows)

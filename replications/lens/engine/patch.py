@@ -84,10 +84,15 @@ def _first(stack: Stack, cells: Cells) -> Int[Tensor, " C"]:
 
 
 def _can_differ(stack: Stack, base: Run, source: Run, cells: Cells) -> Bool[Tensor, " C"]:
-    """Cells not before the first column in which the runs' inputs differ, nor after the asked one."""
+    """Cells not before the first column in which the runs' inputs differ, nor after the asked one.
+
+    And an input itself can only matter where it differs.
+    """
     pairs, which = torch.stack([cells.row, cells.source]).unique(dim=1, return_inverse=True)
     unequal = (base.resid_pre[0][pairs[0]] != source.resid_pre[0][pairs[1]]).any(dim=-1)
+    inputs = (cells.site == SITES.index("resid_pre")) & (cells.start == 0) & (cells.stop == 1)
+    here = unequal[which, cells.column] | ~inputs
     if not stack.causal:
-        return unequal.any(dim=1)[which]
+        return here & unequal.any(dim=1)[which]
     reached = unequal.cummax(dim=1).values
-    return reached[which, cells.column] & (cells.column <= base.asked[cells.row])
+    return here & reached[which, cells.column] & (cells.column <= base.asked[cells.row])

@@ -157,13 +157,20 @@ def _grouped(
 ) -> Float[Tensor, "token head d_head"]:
     """Attention of every copy to the base run's columns before its first and to its own from there on."""
     z, begin, width = torch.empty_like(q), 0, base.frame.width
-    visible = base.frame.visible[kind]
+    visible, alike = base.frame.visible[kind], base.frame.alike
+    visible = visible[:1] if alike else visible
     for first, rows in layout.groups:
         end = begin + len(rows) * (width - first)
         own = [part[begin:end].unflatten(0, (len(rows), -1)) for part in (q, k, v)]
         if first > 0:
             for i, before in ((1, base.keys[layer]), (2, base.values[layer])):
-                own[i] = torch.cat([before[:, :first][rows], own[i]], dim=1)
-        z[begin:end] = attention(*own, visible[:, first:][rows], scale).flatten(0, 1)
+                own[i] = torch.cat([_of_rows(before[:, :first], rows), own[i]], dim=1)
+        seen = visible[:, first:]
+        z[begin:end] = attention(*own, seen if alike else seen[rows], scale).flatten(0, 1)
         begin = end
     return z
+
+
+def _of_rows(x: Float[Tensor, "n ..."], rows: Int[Tensor, " m"]) -> Float[Tensor, "m ..."]:
+    """Some rows, without a copy where there is only one to choose from."""
+    return x.expand(len(rows), *x.shape[1:]) if len(x) == 1 else x[rows]
