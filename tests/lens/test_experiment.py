@@ -7,13 +7,14 @@ import pytest
 from tiny_models import random_pairs, tiny_model
 
 from replications.lens import experiment, patching
+from replications.lens.engine import families
 
 BATCH = patching.batch_pairs(*random_pairs([7, 5, 6], changed={3}))
 
 
 def loaded(architecture):
     tiny = tiny_model(architecture)
-    return SimpleNamespace(bridge=tiny.bridge, hf_model=tiny.hf_model, bos_id=1)
+    return SimpleNamespace(bridge=tiny.bridge, hf_model=tiny.hf_model, bos_id=1, entry=SimpleNamespace(kind="decoder"))
 
 
 def test_a_known_family_is_patched_in_one_pass_and_equals_the_helpers():
@@ -27,7 +28,8 @@ def test_a_known_family_is_patched_in_one_pass_and_equals_the_helpers():
     assert len(result.cells.clean) == 2
 
 
-def test_an_unknown_family_is_patched_by_the_helpers_with_a_warning():
+def test_an_unknown_family_is_patched_by_the_helpers_with_a_warning(monkeypatch):
+    monkeypatch.delitem(families.FAMILIES, "gpt2")
     with pytest.warns(UserWarning, match="gpt2: patched by TransformerLens' helpers"):
         result = experiment.run_pairs(loaded("gpt2"), BATCH, [0, 1, 2], heads=False, device="cpu")
     assert result.head_z is None

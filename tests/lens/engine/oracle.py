@@ -43,8 +43,9 @@ def hook_loop(bridge, base, source, cells, metric, noise=None):
         for site, layers, position, head in cells:
 
             def restore(x, hook, position=position, head=head):
+                # In place, as the helpers do: the bridge's resid_mid is the norm's input, and a new tensor there
+                # would leave the stream itself as it was.
                 where = (slice(None), position) if head is None else (slice(None), position, head)
-                x = x.clone()
                 x[where] = cache[hook.name][where]
                 return x
 
