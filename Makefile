@@ -23,6 +23,7 @@ repro: $(STAMP)
 test: $(STAMP)
 	python -m pytest
 
+# Writes reports/benchmarks.json: the engine against its peers and against the matrix products it cannot avoid.
 bench: $(STAMP)
 	python -m pytest tests/benchmarks --benchmark-only
 

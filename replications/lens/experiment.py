@@ -60,7 +60,7 @@ def run_pairs(loaded: Loaded, batch: PairBatch, measured: Sequence[int], *, head
 
 
 def _maps(loaded: Loaded, batch: PairBatch, heads: bool) -> Maps:
-    if families.supports(loaded.hf_model):
+    if families.supports(loaded.hf_model) and loaded.entry.kind == "decoder":
         return maps.patch_maps(loaded.hf_model, batch, heads=heads)
     family = loaded.hf_model.config.model_type
     warnings.warn(f"{family}: patched by TransformerLens' helpers, one forward pass per cell: slow", stacklevel=2)

@@ -15,7 +15,7 @@ LOGITS, PROBABILITIES = 1e-3, 1e-5  # agreement, fp32 on trained weights: residu
 PROMPT, SUBJECT = "The Space Needle is in the city of", range(4)
 SAMPLED = "peer timed on a seeded sample of {} cells of {}, scaled"
 
-pytestmark = [pytest.mark.model]
+pytestmark = [pytest.mark.model, pytest.mark.benchmark(timer=time.process_time)]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,9 @@ def peer_of(cells, one, total, tolerance):
 
     def run(values):
         one(cells[0])  # warms up
-        begin = time.perf_counter()
+        begin = time.process_time()
         found = [one(cell) for cell in cells]
-        seconds = (time.perf_counter() - begin) * total / len(cells)
+        seconds = (time.process_time() - begin) * total / len(cells)
         difference = max(abs(values[cell] - value) for cell, value in zip(cells, found, strict=True))
         assert difference < tolerance
         return difference, seconds

@@ -98,8 +98,10 @@ def supports(hf_model: Any) -> bool:
     config, family = hf_model.config, FAMILIES.get(hf_model.config.model_type)
     if family is None or not hasattr(hf_model, family.head.partition(".")[0]):
         return False
-    # OPT-350m normalises after each addition, so its sub-layers are not additive: TransformerLens' helpers take it.
-    return getattr(config, "do_layer_norm_before", True) and not getattr(config, "is_decoder", False)
+    # Variants of these families with other layers: OPT-350m normalises after each addition, so its sub-layers do not
+    # add up; a decoder made of an encoder, or the reverse, sees other columns.
+    other = ("is_decoder", "use_bidirectional_attention", "add_cross_attention")
+    return getattr(config, "do_layer_norm_before", True) and not any(getattr(config, name, False) for name in other)
 
 
 def submodule(module: nn.Module, path: str) -> Any:

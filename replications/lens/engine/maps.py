@@ -22,8 +22,13 @@ KINDS = {"resid_post": 1, "mlp_out": 10, "attn_out": 10}  # sites of a causal tr
 
 @torch.inference_mode()
 def patch_maps(hf_model: Any, batch: PairBatch, *, heads: bool, budget: int = BUDGET) -> Maps:
-    """The same cells as `patching.patch_maps` (denoising), from the plain transformers model."""
+    """The same cells as `patching.patch_maps` (denoising), from the plain transformers model.
+
+    ValueError for an encoder, which has no last position to ask.
+    """
     stack = Stack(hf_model)
+    if not stack.causal:
+        raise ValueError(f"{stack.config.model_type}: an encoder is asked at a position of its own: use run and patch")
     parts = [
         _part(stack, batch.rows(rows), batch.width, heads, budget)
         for rows in torch.arange(len(batch.answers), device=batch.answers.device).split(_pairs(stack, batch, budget))

@@ -48,7 +48,6 @@ def edits_at(layer: int, cells: Cells, source: Run) -> Mapping[str, Edit]:
     for site in cells[inside].names:
         some = (inside & (cells.site == SITES.index(site))).nonzero()[:, 0]
         where = cells[some]
-        # A window may end above the last layer's output, the one site that exists there.
         value = source.site(site)[layer][where.source, where.column]
         if site == "z":
             value = value[torch.arange(len(some), device=some.device), where.head]

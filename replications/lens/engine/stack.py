@@ -36,11 +36,13 @@ AttentionInterface.register(NAME, _attend)
 
 
 class Stack:
-    """One model as the engine sees it. ValueError for a family that `families.py` does not know."""
+    """One model as the engine sees it. ValueError for a family that `families.py` does not know, or in training."""
 
     def __init__(self, hf_model: Any) -> None:
         if not supports(hf_model):
             raise ValueError(f"the engine does not know {hf_model.config.model_type}: see families.py")
+        if hf_model.training:
+            raise ValueError(f"{hf_model.config.model_type}: in training mode, where dropout changes every run")
         self.model, self.config = hf_model, hf_model.config
         self.family = FAMILIES[self.config.model_type]
         self.body = submodule(hf_model, self.family.body)

@@ -60,3 +60,8 @@ def test_the_model_is_left_as_it_was():
         before = model(tokens).logits
         maps.patch_maps(model, patching.batch_pairs(*random_pairs([6], changed={2})), heads=True)
         assert torch.equal(model(tokens).logits, before)
+
+
+def test_an_encoder_is_refused():
+    with pytest.raises(ValueError, match="an encoder is asked"):
+        maps.patch_maps(tiny_model("bert").hf_model, patching.batch_pairs(*random_pairs([4], {2})), heads=False)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lens.engine import oracle
@@ -162,10 +163,17 @@ def test_the_model_is_left_as_it_was(architecture):
 
 
 def test_an_architecture_it_does_not_know_is_refused():
-    import transformers
-
     config = transformers.GPTJConfig(n_embd=8, n_layer=1, n_head=2, rotary_dim=2, vocab_size=9)
     model = transformers.GPTJForCausalLM(config)
     assert not families.supports(model)
     with pytest.raises(ValueError, match="does not know gptj"):
         Stack(model)
+
+
+def test_a_model_in_training_or_with_other_layers_is_refused():
+    small = {"hidden_size": 8, "ffn_dim": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9}
+    assert not families.supports(
+        transformers.OPTForCausalLM(transformers.OPTConfig(**small, do_layer_norm_before=False))
+    )
+    with pytest.raises(ValueError, match="in training mode"):
+        Stack(transformers.OPTForCausalLM(transformers.OPTConfig(**small)).train())
