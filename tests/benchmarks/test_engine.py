@@ -6,7 +6,6 @@ Floors are the matrix products of an exact method as counted for this model: 7.0
 """
 
 import random
-import time
 
 import pytest
 
@@ -15,7 +14,7 @@ LOGITS, PROBABILITIES = 1e-3, 1e-5  # agreement, fp32 on trained weights: residu
 PROMPT, SUBJECT = "The Space Needle is in the city of", range(4)
 SAMPLED = "peer timed on a seeded sample of {} cells of {}, scaled"
 
-pytestmark = [pytest.mark.model, pytest.mark.benchmark(timer=time.process_time)]
+pytestmark = [pytest.mark.model]
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +64,11 @@ def sample(cells, k):
 def peer_of(cells, one, total, tolerance):
     """What `compare` calls: difference from our values, and seconds for `total` cells of `one` cell at a time."""
 
-    def run(values):
+    def run(values, clock):
         one(cells[0])  # warms up
-        begin = time.process_time()
+        begin = clock()
         found = [one(cell) for cell in cells]
-        seconds = (time.process_time() - begin) * total / len(cells)
+        seconds = (clock() - begin) * total / len(cells)
         difference = max(abs(values[cell] - value) for cell, value in zip(cells, found, strict=True))
         assert difference < tolerance
         return difference, seconds
