@@ -1,0 +1,79 @@
+"""Finished parts of a long run, kept until the run ends, so that a killed run goes on where it stopped.
+
+A shard is a few tensors in one safetensors file. Which run it belongs to is a digest of everything that could change
+its numbers: what the caller names (room, model, params, stimuli), the project's code and the versions of the libraries.
+A run that ends well takes its shards away: what is in reports/ never comes from an earlier run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from replications import files
+from replications.lens import store
+from replications.lens.experiment import PACKAGES
+
+Keep = Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]]
+CODE = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def keep(identity: Mapping[str, Any], cache: Path | None = None) -> Iterator[Keep]:
+    """Within the block, `kept(name, make)` is `make()` of this run, or of the run of the same identity that was killed.
+
+    `identity` is a tree that JSON can hold and names the `room` and the `model`. The shards of an earlier state of the
+    same room and model, which nothing can use any more, are deleted.
+    """
+    folder = _place(identity, cache or store.cache_root())
+    for old in folder.parent.glob(f"{_owner(identity)}@*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def kept(name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        file = folder / f"{name}.safetensors"
+        found = _read(file)
+        if found is None:
+            found = {key: tensor.detach().cpu().contiguous() for key, tensor in make().items()}
+            files.write_bytes(file, save(found))
+        return found
+
+    yield kept
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(file: Path) -> dict[str, Tensor] | None:
+    """A shard's tensors; None when there is none, or when the disk has lost part of it."""
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError):
+        return None
+
+
+def _owner(identity: Mapping[str, Any]) -> str:
+    return "-".join(str(identity[part]) for part in ("room", "model", "language") if part in identity)
+
+
+def _place(identity: Mapping[str, Any], cache: Path) -> Path:
+    """Folder of a run's shards: who it belongs to, and a digest of what its numbers depend on."""
+    made_by = {name: version(name) for name in PACKAGES} | {"code": _code()}
+    text = json.dumps([identity, made_by], sort_keys=True)
+    return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _code() -> str:
+    """Digest of the project's modules."""
+    digest = hashlib.sha256()
+    for file in sorted(CODE.rglob("*.py")):
+        digest.update(f"{file.relative_to(CODE)}\0{files.sha256(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""A killed run resumes from its shards, a finished one leaves none, and nothing stale is ever taken."""
+
+import pytest
+import torch
+
+from replications.lens import shards
+
+IDENTITY = {"room": "tracing", "model": "tiny", "language": "en", "params": {"n": 3}}
+
+
+@pytest.fixture
+def counted():
+    """A shard's maker that counts how often it is asked."""
+
+    def make():
+        make.calls += 1
+        return {"effect": torch.full((2, 3), float(make.calls)).T, "total": torch.tensor(0.5)}
+
+    make.calls = 0
+    return make
+
+
+def killed(cache, make, identity=IDENTITY, names=("facts/0", "facts/1")):
+    with pytest.raises(KeyboardInterrupt), shards.keep(identity, cache) as kept:
+        for name in names:
+            kept(name, make)
+        raise KeyboardInterrupt
+
+
+def resumed(cache, make, identity=IDENTITY):
+    with shards.keep(identity, cache) as kept:
+        return kept("facts/0", make)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, counted):
+    killed(tmp_path, counted)
+    found = resumed(tmp_path, counted)
+    assert counted.calls == 2
+    assert torch.equal(found["effect"], torch.ones(3, 2))
+    assert found["total"].item() == 0.5
+
+
+def test_a_finished_run_leaves_nothing_behind(tmp_path, counted):
+    resumed(tmp_path, counted)
+    resumed(tmp_path, counted)
+    assert counted.calls == 2
+    assert not list((tmp_path / "shards").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("change", [{"params": {"n": 4}}, {"stimuli": "other"}])
+def test_another_run_takes_none_of_its_shards_and_clears_them(tmp_path, counted, change):
+    killed(tmp_path, counted)
+    killed(tmp_path, counted, IDENTITY | change)
+    assert counted.calls == 4
+    assert len(list((tmp_path / "shards").iterdir())) == 1
+
+
+def test_another_model_leaves_them_alone(tmp_path, counted):
+    killed(tmp_path, counted)
+    killed(tmp_path, counted, IDENTITY | {"model": "tiny-2"})
+    resumed(tmp_path, counted)
+    assert counted.calls == 4
+
+
+def test_changed_code_takes_none(tmp_path, counted, monkeypatch):
+    killed(tmp_path, counted)
+    monkeypatch.setattr(shards, "_code", lambda: "other")
+    resumed(tmp_path, counted)
+    assert counted.calls == 3
+
+
+def test_a_damaged_shard_is_made_again(tmp_path, counted):
+    killed(tmp_path, counted)
+    for file in (tmp_path / "shards").rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:-4])
+    resumed(tmp_path, counted)
+    assert counted.calls == 3
