@@ -23,6 +23,7 @@ CONFIGS = {
     "qwen2": lambda: transformers.Qwen2Config(**GROUPED),
     "gpt2": lambda: transformers.GPT2Config(n_embd=32, n_layer=3, n_head=4, vocab_size=VOCABULARY, n_positions=64),
     "gpt_neox": lambda: transformers.GPTNeoXConfig(**SMALL),
+    "gpt_neox_sequential": lambda: transformers.GPTNeoXConfig(**SMALL, use_parallel_residual=False),
     "opt": lambda: transformers.OPTConfig(**SMALL, ffn_dim=48, word_embed_proj_dim=32),
     "bert": lambda: transformers.BertConfig(**SMALL),
 }  # fmt: skip

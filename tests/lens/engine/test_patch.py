@@ -16,7 +16,7 @@ from replications.lens.engine.runs import run
 from replications.lens.engine.stack import Stack
 from replications.lens.patching import batch_pairs
 
-DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
+DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "gpt_neox_sequential", "opt")
 WITHOUT_MID = ("gpt_neox", "bert")  # attention and MLP in parallel; norms after the additions
 LAYERS = 3
 
