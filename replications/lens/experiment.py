@@ -51,20 +51,20 @@ def encoder(loaded: Loaded) -> Encoder:
 def run_pairs(loaded: Loaded, batch: PairBatch, measured: Sequence[int], *, heads: bool, device: str) -> Result:
     """Behaviour of all pairs, patching maps of the measured ones."""
     batch = batch.to(device)
-    cells = _maps(loaded, batch.rows(torch.tensor(measured)), heads)
+    behaviour, cells = _measure(loaded, batch, batch.rows(torch.tensor(measured)), heads)
     return Result(
-        patching.behaviour(loaded.bridge, batch),
+        behaviour,
         Cells(_array(cells.clean), _array(cells.corrupted), _array(cells.resid_pre)),
         None if cells.head_z is None else _array(cells.head_z),
     )
 
 
-def _maps(loaded: Loaded, batch: PairBatch, heads: bool) -> Maps:
+def _measure(loaded: Loaded, batch: PairBatch, patched: PairBatch, heads: bool) -> tuple[Behaviour, Maps]:
     if families.supports(loaded.hf_model) and loaded.entry.kind == "decoder":
-        return maps.patch_maps(loaded.hf_model, batch, heads=heads)
+        return maps.behaviour(loaded.hf_model, batch), maps.patch_maps(loaded.hf_model, patched, heads=heads)
     family = loaded.hf_model.config.model_type
     warnings.warn(f"{family}: patched by TransformerLens' helpers, one forward pass per cell: slow", stacklevel=2)
-    return patching.patch_maps(loaded.bridge, batch, heads=heads)
+    return patching.behaviour(loaded.bridge, batch), patching.patch_maps(loaded.bridge, patched, heads=heads)
 
 
 def provenance(loaded: Loaded, params: dict[str, Any], device: str) -> dict[str, Any]:

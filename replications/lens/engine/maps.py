@@ -15,7 +15,7 @@ from replications.lens.engine.cells import grid, single, windows
 from replications.lens.engine.patch import BUDGET, patch
 from replications.lens.engine.runs import run
 from replications.lens.engine.stack import Stack
-from replications.lens.patching import Maps, PairBatch
+from replications.lens.patching import Behaviour, Maps, PairBatch
 
 KINDS = {"resid_post": 1, "mlp_out": 10, "attn_out": 10}  # sites of a causal trace and the width of their windows
 
@@ -35,6 +35,24 @@ def patch_maps(hf_model: Any, batch: PairBatch, *, heads: bool, budget: int = BU
     ]
     clean, corrupted, resid, z = zip(*parts, strict=True)
     return Maps(torch.cat(clean), torch.cat(corrupted), torch.cat(resid, -1), torch.cat(z, -1) if heads else None)
+
+
+@torch.inference_mode()
+def behaviour(hf_model: Any, batch: PairBatch, *, budget: int = BUDGET) -> Behaviour:
+    """The same as `patching.behaviour`, from the plain transformers model."""
+    stack, parts = Stack(hf_model), []
+    rows = torch.arange(len(batch.answers), device=batch.answers.device)
+    for part in map(batch.rows, rows.split(_pairs(stack, batch, budget // 4))):
+        both = (torch.cat([part.clean, part.corrupted]), torch.cat([part.clean_mask, part.corrupted_mask]))
+        clean, corrupted = stack.logits(run(stack, *both).answer_state).chunk(2)
+        right = clean.softmax(-1).gather(1, part.answers)[:, 0]
+        parts.append((*(_difference(logits, part.answers) for logits in (clean, corrupted)), right))
+    return Behaviour(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _difference(logits: Float[Tensor, "n vocab"], answers: Int[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    right, wrong = logits.gather(1, answers).unbind(1)
+    return right - wrong
 
 
 def _pairs(stack: Stack, batch: PairBatch, budget: int) -> int:

@@ -47,6 +47,15 @@ def test_a_pair_aligned_at_its_end(architecture):
     assert_same(architecture, batch, heads=False)
 
 
+@pytest.mark.parametrize("budget", [1 << 32, 1])
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_behaviour_equals_the_bridges(architecture, budget):
+    tiny, batch = tiny_model(architecture), patching.batch_pairs(*random_pairs([9, 6, 7], changed={4, 2}))
+    ours, theirs = maps.behaviour(tiny.hf_model, batch, budget=budget), patching.behaviour(tiny.bridge, batch)
+    for name in ("clean", "corrupted", "p_answer"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=TOLERANCE, rtol=0)
+
+
 def test_the_result_does_not_depend_on_the_budget():
     batch = patching.batch_pairs(*random_pairs([9, 5, 6, 12, 7], changed={3}))
     whole, parts = (maps.patch_maps(tiny_model("llama").hf_model, batch, heads=True, budget=b) for b in (1 << 32, 1))
