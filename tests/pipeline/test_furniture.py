@@ -4,14 +4,16 @@ import pytest
 import yaml
 
 from replications.claims.ledger import load_claims, rooms
-from replications.lens.catalogue import load_catalogue
+from replications.lens.catalogue import load_catalogue, load_datasets
 from replications.lens.stimuli import languages
+from replications.pipeline import stages
 from replications.settings import DATA, REPORTS, ROOT, load_settings
 
 FURNITURE = ("README.md", "claims.yaml", "stage.py", "figures.py", "__init__.py")
 SETTINGS = load_settings()
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 MEASURED = [room for room in rooms() if room != "audit"]  # rooms that run models
+RUNS = {"${runs}": SETTINGS.runs, "${long_runs}": SETTINGS.long_runs}
 
 
 def test_there_are_rooms():
@@ -34,28 +36,35 @@ def test_every_room_is_a_stage_that_depends_on_the_room(room):
 
 
 @pytest.mark.parametrize("room", MEASURED)
-def test_every_model_room_runs_the_whole_matrix(room):
-    assert STAGES[room]["foreach"] == "${runs}"
+def test_every_model_room_runs_a_matrix(room):
+    assert STAGES[room]["foreach"] in RUNS
     deps = STAGES[room]["do"]["deps"]
-    assert "data/stimuli/${item.language}.yaml" in deps
-    assert "reports/models/${item.model}.json" in deps
+    assert {"replications/lens", "replications/report/plots.py", "reports/models/${item.model}.json"} <= set(deps)
+    assert any(dep.startswith("data/") or dep.startswith("reports/datasets/") for dep in deps)
     assert STAGES[room]["do"]["params"] == ["profile", room]
 
 
-@pytest.mark.parametrize("room", MEASURED)
-def test_every_run_has_whole_evidence(room):
-    outs = [next(iter(out)) for kind in ("outs", "metrics", "plots") for out in STAGES[room]["do"][kind]]
-    for run in SETTINGS.runs.values():
-        paths = [out.replace("${item.model}", run.model).replace("${item.language}", run.language) for out in outs]
-        missing = [path for path in paths if not (ROOT / path).is_file()]
-        assert not missing, f"{run} lacks {missing}"
+@pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
+def test_every_stage_has_whole_evidence(stage):
+    missing = [path for path in stage.outs if not (ROOT / path).is_file()]
+    assert not missing, f"{stage.name} lacks {missing}"
 
 
 @pytest.mark.parametrize("room", MEASURED)
 def test_no_evidence_without_a_run(room):
     """A figure in reports/ comes from a stage that can be re-run, nowhere else."""
+    runs = RUNS[STAGES[room]["foreach"]].values()
     found = {path.parent.relative_to(REPORTS / room).parts for path in (REPORTS / room).glob("*/*/*")}
-    assert found == {(run.model, run.language) for run in SETTINGS.runs.values()}
+    assert found == {(run.model, run.language) for run in runs}
+    declared = {path for stage in stages() for path in stage.outs}
+    files = {str(path.relative_to(ROOT)) for path in (REPORTS / room).rglob("*") if path.is_file()}
+    assert files <= declared
+
+
+def test_datasets_in_use_are_in_the_catalogue():
+    assert set(SETTINGS.datasets) <= set(load_datasets())
+    needed = {name for stage in stages() for kind, name in stage.needs if kind == "datasets"}
+    assert needed == set(SETTINGS.datasets)
 
 
 def test_runs_name_known_models_and_languages():
