@@ -15,7 +15,7 @@ from replications.claims.evidence import (
     run_command,
     without_places,
 )
-from replications.claims.schema import OWN_LANGUAGE, PRINTED, Claim, Criterion, Finding, Verdict, read_claims
+from replications.claims.schema import OWN_LANGUAGE, PAPERS_OWN, PRINTED, Claim, Criterion, Finding, Verdict, read_claims
 from replications.errors import Refusal
 from replications.settings import ROOT, load_settings
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["claim", "replication", "model", "language", "verdict", "published", "measured", "ci_low",
            "ci_high", "n", "control", "asserted", "reason"]  # fmt: skip
-CONTROL_TOO = "the random-weights control shows it too"
+CONTROL_TOO = "the control shows it too"
 STRADDLES = "the 95 % interval straddles the criterion"
 
 
@@ -187,7 +187,8 @@ def _refuse_unknown_quantities(claim: Claim, evidence: dict[Place, Evidence], fi
     """Refuse a path that no evidence has.
 
     Layers and heads differ between models, so while the own model is not measured its path need only have the
-    form of one measured elsewhere: heads.L9H9 is fine where another model has heads.L0H0.
+    form of one measured elsewhere: heads.L9H9 is fine where another model has heads.L0H0. The same goes for what is
+    measured on the paper's own stimuli, facts or circuit (`paper`): paper.share is fine where others have found.share.
     """
     own = evidence.get((claim.model, OWN_LANGUAGE))
     trees = [each.measured for each in evidence.values()]
@@ -200,7 +201,11 @@ def _refuse_unknown_quantities(claim: Claim, evidence: dict[Place, Evidence], fi
 
 
 def _has_form(path: str, trees: list[dict]) -> bool:
-    return any(without_places(path) == without_places(known) for tree in trees for known in paths(tree))
+    forms = {without_places(known) for tree in trees for known in paths(tree)}
+    top, _, rest = without_places(path).partition(".")
+    if top == PAPERS_OWN:
+        return rest in forms or rest in {form.partition(".")[2] for form in forms}
+    return without_places(path) in forms
 
 
 def _refuse_quantity(claim: Claim, criterion: Criterion, trees: list[dict], file: Path) -> None:

@@ -15,6 +15,7 @@ Verdict = Literal["reproduced", "not reproduced", "not re-run here", "holds", "f
 Number = int | float
 SIGNS = {"+": 1, "positive": 1, "-": -1, "negative": -1}
 OWN_LANGUAGE = "en"  # the language in which every paper here measured its own model
+PAPERS_OWN = "paper"  # top of the tree for what is measured on the paper's own stimuli, facts or circuit
 PRINTED = "printed"  # the model of claims about printed tables, which need no weights
 
 

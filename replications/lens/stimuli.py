@@ -48,6 +48,10 @@ def _article_template(text: str) -> str:
     return _with_fields(text, once={"A", "B", "S"})
 
 
+def _mention(text: str) -> str:
+    return _with_fields(text, once={"N"})
+
+
 class _Strict(BaseModel):
     """Frozen, and no field that the schema does not know."""
 
@@ -107,6 +111,7 @@ class IOIStimuli(_Strict):
     """A grammar: in a template {A}, {B} are the names in order, {S} the one that comes again; the other one is IO.
 
     A prompt ends where IO's name is due. Wang et al. 2022, section 2: A = IO, B = S is ABBA; A = S, B = IO is BABA.
+    `mentions` are sentences about one person, {N}, that may stand before the sentence of {S} (section 4.4).
     """
 
     names: Names
@@ -115,6 +120,7 @@ class IOIStimuli(_Strict):
     templates: Annotated[
         list[Annotated[Text, AfterValidator(_template)]], Field(min_length=1), AfterValidator(_distinct)
     ]
+    mentions: Annotated[list[Annotated[Text, AfterValidator(_mention)]], AfterValidator(_distinct)] = []
     article: IOIArticle
 
 

@@ -67,7 +67,7 @@ def test_the_own_model_is_judged_by_its_own_form_even_where_the_control_shows_it
         ((1.0, 0.5, 1.5), (0.0, -0.1, 0.1), "holds", ""),
         ((1.0, 0.5, 1.5), None, "holds", ""),
         ((1.0, -0.5, 2.5), (0.0, -0.1, 0.1), "inconclusive", "the 95 % interval straddles the criterion"),
-        ((1.0, 0.5, 1.5), (0.9, 0.1, 1.7), "inconclusive", "the random-weights control shows it too"),
+        ((1.0, 0.5, 1.5), (0.9, 0.1, 1.7), "inconclusive", "the control shows it too"),
         ((-1.0, -1.5, -0.5), (0.9, 0.1, 1.7), "fails", ""),
         ((None, None, None), (0.9, 0.1, 1.7), "fails", "not measurable: pairs.gain is not a finite number"),
         ((1.0, 0.5, 1.5), (None, None, None), "holds", ""),
@@ -227,6 +227,15 @@ def test_a_head_of_an_unmeasured_model_needs_only_the_form_of_a_measured_one(che
     assert row(checkout)["verdict"] == "not re-run here"
     fine.write_text(fine.read_text().replace("heads.L47H24", "haeds.L47H24"))
     with pytest.raises(Refusal, match=r"no evidence has haeds\.L47H24 .*nearest: heads\.L0H0"):
+        verdicts(checkout.root)
+
+
+def test_what_only_the_papers_own_model_is_measured_on_needs_the_form_of_what_others_are(checkout, block, estimate):
+    file = checkout.room("ioi", block(quantity="paper.heads.L47H24"))
+    checkout.evidence("ioi", SMALL, "en", {"found": {"heads": {"L0H0": estimate(0.1)}}})
+    assert row(checkout)["verdict"] == "not re-run here"
+    file.write_text(file.read_text().replace("paper.heads", "paper.haeds"))
+    with pytest.raises(Refusal, match=r"no evidence has paper\.haeds\.L47H24"):
         verdicts(checkout.root)
 
 

@@ -36,6 +36,7 @@ def valid() -> dict:
             "places": ["store"],
             "objects": ["book"],
             "templates": ["Then, {A} and {B} went to the {place}. {S} gave a {object} to"],
+            "mentions": ["{N} had a good day."],
             "article": {"template": "{A} and {B} came. {S} gave it to", "io": "Mary", "s": "John"},
         },
     }
@@ -115,6 +116,9 @@ def test_unknown_language_lists_the_known_ones(tmp_path):
         ("ioi.templates.0", "{A} and {B}. {S} gave {gift} to", r"ioi.templates.0: .*{gift} is none"),
         ("ioi.templates.0", "{A} and {B}. {S gave it to", "ioi.templates.0: is no template"),
         ("ioi.templates.0", "{A} and {B}. {S} gave it to ", "ioi.templates.0: .*space"),
+        ("ioi.mentions.0", "It was a good day.", r"ioi.mentions.0: should hold {N} exactly once"),
+        ("ioi.mentions.0", "{N} met {S}.", r"ioi.mentions.0: .*{S} is none"),
+        ("ioi.mentions", ["{N} slept."] * 2, "ioi.mentions: .*given twice"),
         ("ioi.article.template", "{A} and {B}: {S} at {place}", r"ioi.article.template: .*{place} is none"),
         ("ioi.article.io", "John", "ioi.article: io and s should be two names; both are John"),
     ],
@@ -247,10 +251,32 @@ def test_articles_do_not_meet_an_uncontracted_preposition(language, pattern):
     assert not [text for text in texts if re.search(pattern, text)]
 
 
+def test_mentions_are_whole_sentences_that_open_with_the_name(shipped):
+    """They stand where a template's second sentence begins, so the name keeps the neighbours that names have there."""
+    before, end = ("", ".") if shipped.answer_prefix else ("小", "。")
+    assert len(shipped.ioi.mentions) >= 4
+    assert all(mention.startswith(before + "{N}") for mention in shipped.ioi.mentions)
+    assert all(mention.count(end) == 1 and mention.endswith(end) for mention in shipped.ioi.mentions)
+
+
+def test_templates_have_one_sentence_before_that_of_the_subject(shipped):
+    end = "." if shipped.answer_prefix else "。"
+    for template in shipped.ioi.templates:
+        assert template.count(end) == 1, template
+        assert template.index("{B}") < template.index(end) < template.index("{S}"), template
+
+
+def test_a_file_without_mentions_is_read(tmp_path):
+    raw = valid()
+    del raw["ioi"]["mentions"]
+    assert load_stimuli("en", written(tmp_path, yaml.safe_dump(raw))).ioi.mentions == []
+
+
 def test_scripts_do_not_mix(shipped):
     """Chinese prompts hold no Latin letters and no spaces; the others no Han characters."""
     frames = [shipped.location.frame.format(subject=mark.subject) for mark in shipped.location.landmarks]
-    texts = frames + [text for template in shipped.ioi.templates for text in prompts(shipped, template)]
+    mentions = [mention.format(N=shipped.ioi.names[0]) for mention in shipped.ioi.mentions]
+    texts = frames + mentions + [text for template in shipped.ioi.templates for text in prompts(shipped, template)]
     foreign = r"[A-Za-z ]" if shipped.script == "Han" else r"[\u4e00-\u9fff]"
     assert not [text for text in texts if re.search(foreign, text)]
 

@@ -1,0 +1,69 @@
+"""Does a gradient find the circuit? Head importance on the task, and how well it ranks the circuit's heads.
+
+The importance of a head is |(its mean over the twins - its own output) . gradient of the logit difference|, summed over
+positions, averaged over prompts: a first-order estimate of what knocking it out would do (HISP in Conmy et al. 2023,
+section 4; Michel et al. 2019). Gradients are taken by TransformerLens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
+
+from replications.ioi_circuit.stimuli import CircuitPrompt
+from replications.ioi_faithfulness.circuits import Head
+from replications.lens.patching import unembedding_only
+from replications.lens.stats import Array
+
+
+def importance(bridge: Any, prompts: Sequence[CircuitPrompt], instead: Sequence[Tensor]) -> Tensor:
+    """Importance [n, layer, head] of every head on every prompt; `instead` [n, T, head, d_head] by layer."""
+    answers = torch.tensor([(p.io_id, p.s_id) for p in prompts], device=instead[0].device)
+    vocabulary, columns = answers.unique(return_inverse=True)
+    scores = torch.zeros(len(prompts), len(instead), instead[0].shape[2])
+    with unembedding_only(bridge, vocabulary):
+        for rows in _of_one_length(prompts):
+            scores[rows] = _scores(bridge, [prompts[i].ids for i in rows], columns[rows], [z[rows] for z in instead])
+    return scores
+
+
+def _of_one_length(prompts: Sequence[CircuitPrompt]) -> list[list[int]]:
+    """Rows of prompts that make a batch without padding."""
+    lengths: dict[int, list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        lengths.setdefault(len(prompt.ids), []).append(i)
+    return list(lengths.values())
+
+
+def _scores(bridge: Any, ids: list[tuple[int, ...]], columns: Tensor, instead: Sequence[Tensor]) -> Tensor:
+    """Importance [r, layer, head] of prompts of one length, in one forward and backward pass."""
+
+    def metric(logits: Tensor) -> Tensor:
+        right, wrong = logits[:, -1].gather(1, columns).unbind(1)
+        return (right - wrong).sum()  # rows do not see each other, so each gets its own gradient
+
+    names = [f"blocks.{layer}.attn.hook_z" for layer in range(len(instead))]
+    # The earliest point that is asked for gets no gradient of its own shape, so that has to be another one.
+    points = ["hook_embed", *names]
+    made = cache_activation_and_gradient(bridge, torch.tensor(ids, device=columns.device), metric, names_filter=points)
+    width = len(ids[0])
+    change = [z[:, -width:] - made.activations[name] for name, z in zip(names, instead, strict=True)]
+    effect = [(d * made.gradients[name]).sum((1, 3)).abs() for name, d in zip(names, change, strict=True)]
+    return torch.stack(effect, dim=1)
+
+
+def roc_auc(scores: Array, heads: Iterable[Head]) -> Array:
+    """Area under the ROC curve of scores [draw, layer, head] against membership in `heads`, [draw]; ties count half.
+
+    The probability that a head of the circuit scores above one outside it (Mann and Whitney).
+    """
+    member = np.zeros(scores.shape[1:], dtype=bool)
+    member[tuple(zip(*heads, strict=True))] = True
+    inside, outside = scores[:, member], scores[:, ~member]
+    pairs = zip(inside[:, :, None], outside[:, None], strict=True)  # one draw at a time: there can be many heads
+    return np.array([(above > below).mean() + 0.5 * (above == below).mean() for above, below in pairs])

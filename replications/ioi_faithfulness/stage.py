@@ -1,0 +1,165 @@
+"""The faithfulness stage: the circuit found by `ioi_circuit` (on gpt2 also the published one) is put to the test.
+
+1. Build the prompts; what a knocked-out head writes is its mean over their ABC twins.
+2. Run the circuit, the naive circuit, random circuits of the same size, and the same circuit tested otherwise.
+3. Take classes, random sets and greedy sets K out of circuit and model (completeness), then head by head (minimality).
+4. Turn the signals of the S-inhibition heads round; knock MLPs out; rank heads by gradient.
+5. Name S or IO once more; the same with random weights.
+
+Every experiment is a shard: a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from replications.errors import Refusal
+from replications.files import sha256, write_csv, write_json
+from replications.ioi_circuit import stimuli
+from replications.ioi_circuit.stimuli import CircuitPrompt
+from replications.ioi_faithfulness import adversarial, circuits, experiments, figures, quantities, tables
+from replications.ioi_faithfulness.circuits import Circuit
+from replications.ioi_faithfulness.experiments import Found
+from replications.lens import experiment, stats
+from replications.lens.engine.families import supports
+from replications.lens.engine.stack import Stack
+from replications.lens.load import Loaded, load_model
+from replications.lens.shards import Keep, keep
+from replications.lens.stimuli import Stimuli, load_stimuli
+from replications.settings import DATA, REPORTS, room_params
+
+ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
+
+
+def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
+    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    params = room_params(ROOM, profile)
+    text, loaded = load_stimuli(language), load_model(model, device=device)
+    tested, file = to_test(loaded, language)
+    identity = {
+        "room": ROOM, "model": model, "language": language, "device": device, "params": params,
+        "circuit": sha256(file), "stimuli": sha256(DATA / "stimuli" / f"{language}.yaml"),
+    }  # fmt: skip
+    with keep(identity) as kept:
+        measured = measure(loaded, text, tested, params, kept, device)
+        provenance = experiment.provenance(loaded, params, device) | {
+            "dropped": measured["dropped"], "circuit": str(file.relative_to(REPORTS.parent)),
+        }  # fmt: skip
+        del loaded  # two models at once would not fit where one just does
+        twin = load_model(model, device=device, random_seed=params["seed"])
+        control = named_more(twin, text, measured["twins"], params, kept, "control", device)
+    return _write(out, measured, control, tested, params, provenance, f"{model}, {language}")
+
+
+def to_test(loaded: Loaded, language: str) -> tuple[dict[str, Circuit], Path]:
+    """The circuits by name, and the file of the found one. Refuses a model that the engine cannot run."""
+    if loaded.entry.kind != "decoder" or not supports(loaded.hf_model):
+        family = loaded.hf_model.config.model_type
+        raise Refusal(f"{loaded.entry.id}: knock-outs need a decoder of a family that the engine knows, not {family}")
+    model = loaded.entry.id
+    file = REPORTS / SOURCE / model / language / "classes.csv"
+    found = circuits.read_circuit(
+        file, n_layers=loaded.entry.n_layers, n_heads=loaded.entry.n_heads,
+        made_by=f"replicate run {SOURCE} --model {model} --language {language}",
+    )  # fmt: skip
+    return {"found": found} | ({"paper": circuits.published()} if model == circuits.PUBLISHED_MODEL else {}), file
+
+
+def measure(
+    loaded: Loaded, text: Stimuli, tested: Mapping[str, Circuit], params: Mapping[str, Any], kept: Keep, device: str
+) -> dict[str, Any]:
+    """Everything on the trained model: `twins` (all prompts), `prompts` (those measured), and arrays by experiment."""
+    made = build_prompts(loaded, text, params)
+    prompts = made.prompts[: params["n_prompts"]]
+    setup = experiments.prepare(Stack(loaded.hf_model), prompts, made.prompts, device)
+    arrays: dict[str, dict[str, Found]] = {"model": experiments.of_model(setup, loaded.bridge, kept)}
+    for name, circuit in tested.items():
+        steps = experiments.of_circuit(setup, circuit, params, kept, name, device)
+        arrays[name] = dict(track(steps, description=name, total=None, console=Console(stderr=True), transient=True))
+    more = named_more(loaded, text, made.prompts, params, kept, "trained", device)
+    return {"dropped": made.dropped, "twins": made.prompts, "prompts": prompts, "arrays": arrays, "adversarial": more}
+
+
+def build_prompts(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> stimuli.PromptSet:
+    """`n_means` prompts per template and name order, whose twins are averaged; the first `n_prompts` are measured."""
+    groups = len(text.ioi.templates) * len(stimuli.ORDERS)
+    n = max(params["n_means"] * groups, params["n_prompts"], params["n_adversarial"])
+    return stimuli.build(
+        text.ioi, experiment.encoder(loaded), prefix=text.answer_prefix, n=n, seed=params["seed"]
+    )  # fmt: skip
+
+
+def named_more(
+    loaded: Loaded, text: Stimuli, prompts: Sequence[CircuitPrompt], params: Mapping[str, Any], kept: Keep, name: str,
+    device: str,
+) -> dict[str, Found]:  # fmt: skip
+    """Behaviour on the first `n_adversarial` prompts by kind, with one of the two named once more."""
+    some = prompts[: params["n_adversarial"]]
+    encode, answers = experiment.encoder(loaded), torch.tensor([(p.io_id, p.s_id) for p in some])
+    rows = adversarial.encoded(some, text.ioi.mentions, encode, text.answer_prefix)
+    stack = Stack(loaded.hf_model)
+    return {
+        kind: adversarial.arrays(kept(
+            f"adversarial/{name}/{kind}", lambda ids=ids: adversarial.behaviour(stack, ids, answers, device)
+        ))
+        for kind, ids in rows.items()
+    }  # fmt: skip
+
+
+def trees(
+    measured: Mapping[str, Any], control: dict[str, Found], tested: Mapping[str, Circuit], params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`measured` and `control` of metrics.json. A circuit's control is chance: random circuits of its size."""
+    arrays, prompts = measured["arrays"], measured["prompts"]
+    draws = {"resamples": params["resamples"], "seed": params["seed"]}
+    weights = stats.resample_weights(len(prompts), **draws)
+    more = stats.resample_weights(len(control["base"]["logit_diff"]), **draws)
+    whole = quantities.of_model(arrays["model"], weights)
+    whole["adversarial"] = adversarial.quantities(measured["adversarial"], more)
+    chance: dict[str, Any] = {"adversarial": adversarial.quantities(control, more)}
+    for name, circuit in tested.items():
+        found, importance = arrays[name], arrays["model"]["importance"]["heads"]
+        whole[name] = quantities.of_circuit(found, circuit, importance, prompts, weights)
+        chance[name] = quantities.of_chance(found["random"]["circuits"], found["faithfulness"]["model"])
+    return {"measured": whole, "control": chance}
+
+
+def frames(
+    tree: Mapping[str, Any], measured: Mapping[str, Any], tested: Mapping[str, Circuit], params: Mapping[str, Any]
+) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
+    arrays, whole = measured["arrays"], tree["measured"]
+    parts = [
+        {
+            "faithfulness": tables.faithfulness(name, whole[name]),
+            "random_circuits": tables.random_circuits(name, arrays[name]),
+            "completeness": tables.completeness(name, circuit, arrays[name], params),
+            "minimality": tables.minimality(name, circuit, whole[name]),
+        }
+        for name, circuit in tested.items()
+    ]
+    joined = {key: pd.concat([part[key] for part in parts]) for key in parts[0]}
+    joined["adversarial"] = tables.adversarial({weights: tree[weights]["adversarial"] for weights in tree})
+    joined["prompts"] = tables.prompts(measured["prompts"], {name: arrays[name] for name in tested})
+    return joined
+
+
+def _write(
+    out: Path, measured: dict[str, Any], control: dict[str, Found], tested: Mapping[str, Circuit],
+    params: Mapping[str, Any], provenance: dict[str, Any], title: str,
+) -> dict[str, Any]:  # fmt: skip
+    tree = trees(measured, control, tested, params)
+    made = frames(tree, measured, tested, params)
+    for name, frame in made.items():
+        write_csv(out / f"{name}.csv", frame, list(frame.columns))
+    figures.draw(out, made, title)
+    write_json(out / "provenance.json", provenance)
+    write_json(out / "metrics.json", tree)
+    return tree
