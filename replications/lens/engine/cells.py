@@ -81,6 +81,10 @@ def single(n_layers: int) -> list[tuple[int, int]]:
     return [(layer, layer + 1) for layer in range(n_layers)]
 
 
-def windows(n_layers: int, width: int = 10) -> list[tuple[int, int]]:
-    """Around each layer the window of Meng et al.'s code, l - width/2 .. l + width/2 - 1, cut at both ends."""
-    return [(max(0, layer - width // 2), min(n_layers, layer - (-width // 2))) for layer in range(n_layers)]
+def windows(n_layers: int, width: int = 10, before: int | None = None) -> list[tuple[int, int]]:
+    """Around each layer l the window that begins at l - `before`, cut at both ends.
+
+    By default that of Meng et al.'s code, l - width/2 .. l + width/2 - 1; their text has one layer less `before`.
+    """
+    before = width // 2 if before is None else before
+    return [(max(0, layer - before), min(n_layers, layer - before + width)) for layer in range(n_layers)]

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications.lens.engine.runs import TOKENS
 from replications.lens.engine.stack import Stack
 
-# stack, states [k, d_model], the base row of each [k] -> [k]
+# stack, states [k, d_model], the base row of each [k] -> [k], or [k, m] for `together`
 Metric = Callable[[Stack, Tensor, Tensor], Tensor]
-LOGITS = 1 << 25  # bytes of logits at a time, which a CPU caches; only a probability needs the whole vocabulary
+LOGITS = 1 << 23  # bytes of logits at a time, which a CPU caches; only a probability needs the whole vocabulary
 
 
 def logit_diff(answers: Int[Tensor, "n 2"]) -> Metric:
@@ -31,14 +32,28 @@ def log_ratio(answers: Int[Tensor, "n 2"]) -> Metric:
 
 
 def probability(answer: Int[Tensor, " n"]) -> Metric:
-    """P(answer) against the whole vocabulary."""
+    """P(answer) against the whole vocabulary, of which a part at a time meets all states: it is the larger matrix."""
 
     def metric(stack: Stack, states: Float[Tensor, "k d"], rows: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
-        size = max(1, LOGITS // (4 * stack.head.weight.shape[0]))
-        parts = []
-        for some, row in zip(states.split(size), rows.split(size), strict=True):
-            logits = stack.logits(some)
-            parts.append((logits.gather(1, answer[row][:, None])[:, 0] - logits.logsumexp(-1)).exp())
-        return torch.cat(parts)
+        right = stack.logits_of(states, answer[rows][:, None])[:, 0]
+        return (right - _log_normaliser(stack, states)).exp()
+
+    return metric
+
+
+def _log_normaliser(stack: Stack, states: Float[Tensor, "k d"]) -> Float[Tensor, " k"]:
+    """Log of the sum over the vocabulary of exp(logit)."""
+    parts = []
+    for some in states.split(TOKENS):
+        size = max(1, LOGITS // (4 * len(some)))
+        parts.append(torch.stack([part.logsumexp(-1) for part in stack.logits_by_part(some, size)]).logsumexp(0))
+    return torch.cat(parts)
+
+
+def together(*several: Metric) -> Metric:
+    """Several metrics of the same states, side by side: what comes out of `patch` is [C, m]."""
+
+    def metric(stack: Stack, states: Float[Tensor, "k d"], rows: Int[Tensor, " k"]) -> Float[Tensor, "k m"]:
+        return torch.stack([one(stack, states, rows) for one in several], dim=-1)
 
     return metric

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from replications.lens.engine.cells import SITES, Cells
+from replications.lens.engine.cells import ALL, SITES, Cells
 from replications.lens.engine.metrics import Metric
 from replications.lens.engine.runs import TOKENS, Run
 from replications.lens.engine.stack import Stack
@@ -24,20 +24,34 @@ BUDGET = 4 << 30  # bytes
 
 @torch.inference_mode()
 def patch(
-    stack: Stack, base: Run, source: Run, cells: Cells, metric: Metric, *, budget: int = BUDGET
-) -> Float[Tensor, " C"]:
+    stack: Stack,
+    base: Run,
+    source: Run,
+    cells: Cells,
+    metric: Metric,
+    *,
+    held: str | None = None,
+    budget: int = BUDGET,
+) -> Float[Tensor, "C ..."]:
     """The metric of every cell. Denoising: corrupted base, clean source; noising: the other way round.
 
-    The source run must have kept the sites of the cells. `budget` bounds what a chunk of cells takes, in bytes; the
-    two runs are the caller's.
+    The source run must have kept the sites of the cells. With `held` (attn_out or mlp_out, kept by the base run) each
+    cell's column keeps its base value of that site in all later layers: the path through these modules is severed
+    (Meng et al. 2022, figure 3). `budget` bounds what a chunk of cells takes, in bytes; the two runs are the caller's.
+    ValueError for cells of another site than the residual stream with `held`.
     """
+    if held is not None and cells.names != ["resid_pre"]:
+        raise ValueError(f"{held} can be held after residual states, not after {', '.join(cells.names)}")
     values = metric(stack, base.answer_state, torch.arange(len(base), device=cells.row.device))[cells.row]
     live = _can_differ(stack, base, source, cells).nonzero()[:, 0]
     for part in chunks(stack, base, cells, live, budget):
         some = cells[part]
         tracks = Tracks(some.row, _first(stack, some), some.start)
-        states = answer_states(stack, base, tracks, lambda layer, some=some: edits_at(layer, some, source))
-        values[part] = metric(stack, states, some.row)
+
+        def edits(layer: int, some: Cells = some) -> Mapping[str, Edit]:
+            return {**edits_at(layer, some, source), **_held_at(layer, some, base, held)}
+
+        values[part] = metric(stack, answer_states(stack, base, tracks, edits), some.row)
     return values
 
 
@@ -53,6 +67,19 @@ def edits_at(layer: int, cells: Cells, source: Run) -> Mapping[str, Edit]:
             value = value[torch.arange(len(some), device=some.device), where.head]
         found[site] = Edit(some, where.column, where.head, value)
     return found
+
+
+def _held_at(layer: int, cells: Cells, base: Run, site: str | None) -> Mapping[str, Edit]:
+    """What the cells' columns keep from the base run at this layer; a residual state comes before its layer's modules.
+
+    Nothing after the last layer.
+    """
+    if site is None or layer == len(base.site(site)):
+        return {}
+    some = (cells.start <= layer).nonzero()[:, 0]
+    where = cells[some]
+    value = base.site(site)[layer][where.row, where.column]
+    return {site: Edit(some, where.column, torch.full_like(some, ALL), value)}
 
 
 def chunks(stack: Stack, base: Run, cells: Cells, live: Int[Tensor, " k"], budget: int) -> Iterator[Tensor]:

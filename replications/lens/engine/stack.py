@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import linear
 from transformers import AttentionInterface
 
 from replications.lens.engine.families import FAMILIES, submodule, supports
@@ -66,8 +67,12 @@ class Stack:
         self, tokens: Int[Tensor, "n T"], positions: Int[Tensor, "n T"], noise: Float[Tensor, "n T d"] | None
     ) -> Float[Tensor, "n T d_model"]:
         """The residual stream before the first layer; noise is added to the word embeddings."""
-        words = submodule(self.body, self.family.words)(tokens)
+        words = self.words(tokens)
         return self.family.embed(self.body, words if noise is None else words + noise, positions)
+
+    def words(self, tokens: Int[Tensor, ...]) -> Float[Tensor, "... d_embed"]:
+        """Word embeddings as the model reads them: Gemma's are scaled by then, GPT-2's have no position yet."""
+        return submodule(self.body, self.family.words)(tokens)
 
     def rotary(self, hidden: Tensor, positions: Int[Tensor, "n T"]) -> dict[str, tuple[Tensor, Tensor]]:
         """Cosines and sines [n, T, d_head] by kind of layer; empty for learned positions."""
@@ -126,6 +131,14 @@ class Stack:
     def logits(self, states: Float[Tensor, "k d_model"]) -> Float[Tensor, "k vocab"]:
         """Residual stream after the last layer onto the whole vocabulary."""
         return self._capped(self.head(self.family.final(self.model, states)))
+
+    def logits_by_part(self, states: Float[Tensor, "k d_model"], size: int) -> Iterator[Float[Tensor, "k size"]]:
+        """The same, `size` tokens of the vocabulary after the other."""
+        final, bias = self.family.final(self.model, states), self.head.bias
+        for i in range(0, len(self.head.weight), size):
+            yield self._capped(
+                linear(final, self.head.weight[i : i + size], None if bias is None else bias[i : i + size])
+            )
 
     def logits_of(self, states: Float[Tensor, "k d_model"], tokens: Int[Tensor, "k a"]) -> Float[Tensor, "k a"]:
         """The same for a few tokens of each row, one dot product each."""

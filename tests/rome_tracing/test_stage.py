@@ -1,0 +1,96 @@
+"""The whole stage on a tiny model: evidence whose paths the claims ask for, shards, refusals."""
+
+import json
+
+import pandas as pd
+import pytest
+from rome_tracing.conftest import tiny_loaded
+
+from replications.claims.evidence import find, read_evidence
+from replications.claims.ledger import load_claims
+from replications.errors import Refusal
+from replications.rome_tracing import causal_tracing, stage, study
+
+PARAMS = {"seed": 4, "n_asked": 20, "n_facts": 8, "n_pairs": 5, "n_control": 6, "n_samples": 2, "n_control_samples": 1,
+          "n_layers": 3, "every_column": True, "resamples": 50}  # fmt: skip
+FIGURES = ("aie", "severed", "corruptions")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures take seconds, and one test looks at them."""
+    monkeypatch.setattr(stage.figures, "draw", lambda out, shown, title: None)
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path, facts):
+    """The stage with a tiny model in place of a catalogue's; the list of facts stands for both lists."""
+    monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        stage, "load_model", lambda model, *, device, random_seed=None: tiny_loaded("gpt2" if random_seed else "llama")
+    )
+    monkeypatch.setattr(study, "lists", lambda model, language: {"facts": facts, "paper": facts})
+    return tmp_path
+
+
+def measure(out, **changed):
+    return stage.measure(model="tiny", language="en", device="cpu", params=PARAMS | changed, out=out)
+
+
+def test_the_evidence_is_whole(world):
+    measure(world / "out", n_asked=None, n_facts=16, n_pairs=14, n_control=14)
+    evidence = read_evidence(world / "out" / "metrics.json")
+    assert evidence.measured.keys() == evidence.control.keys() == {"facts", "paper"}
+    for claim in load_claims("rome_tracing"):
+        assert find(evidence.measured, claim), f"{claim.id}: {claim.quantity}"
+        if claim.general:
+            assert find(evidence.measured, claim.general), f"{claim.id}, general: {claim.general.quantity}"
+            assert find(evidence.control, claim.general), f"{claim.id}, control: {claim.general.quantity}"
+    found = json.loads((world / "out" / "metrics.json").read_text())["measured"]
+    assert found["facts"] == found["paper"]  # one code for any list
+    for name in FIGURES:
+        assert (world / "out" / f"{name}.svg").stat().st_size > 1000
+        assert (world / "out" / f"{name}.png").stat().st_size > 1000
+    counts = json.loads((world / "out" / "provenance.json").read_text())["lists"]["facts"]
+    assert (counts["known"], counts["unknown"], counts["traced"], counts["dropped"]) == (22, 2, 16, {})
+
+
+def test_facts_csv_is_what_editing_reads(world, undrawn):
+    measure(world / "out")
+    table = pd.read_csv(world / "out" / "facts.csv")
+    assert list(table.columns) == ["fact", "kind", "layer", "effect", "total_effect", "list"]
+    assert table.groupby(["list", "fact", "kind"]).size().eq(3).all()
+    assert table["fact"].nunique() == 8
+
+
+def test_a_killed_run_goes_on_and_writes_the_same(world, undrawn, monkeypatch):
+    measure(world / "whole")
+    real, calls = causal_tracing.trace, []
+
+    def killed(*args):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(causal_tracing, "trace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        measure(world / "out")
+    assert not (world / "out").exists()  # nothing half-written
+    measure(world / "out")
+    assert len(calls) == 5 + 2 * (8 + 6) - 4  # four facts were kept
+    for name in ("metrics.json", "facts.csv", "aie.csv"):
+        assert (world / "out" / name).read_bytes() == (world / "whole" / name).read_bytes()
+    assert not list((world / "cache" / "shards").glob("*"))
+
+
+def test_a_model_that_knows_too_little_is_refused(world, undrawn, facts, monkeypatch):
+    monkeypatch.setattr(study, "lists", lambda model, language: {"facts": facts[:5]})
+    with pytest.raises(Refusal, match="tiny-llama, facts: the model completes 4 of 5 facts"):
+        measure(world / "out")
+
+
+def test_too_few_pairs_leave_the_comparison_out(world, undrawn):
+    tree = measure(world / "out", n_pairs=4)
+    assert "corruptions" not in tree["measured"]["facts"]
+    assert not (world / "out" / "corruptions.csv").exists()
