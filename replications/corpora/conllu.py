@@ -1,0 +1,147 @@
+"""CoNLL-U, strictly: a file that breaks the format is refused with its line, and nothing is guessed.
+
+The words are the syntactic words, as in the probing literature: the surface ranges of multiword tokens ("9-10 na")
+are checked and left out, so are empty nodes ("8.1"), and enhanced dependencies (column 9) are not read at all. A word
+may hold a space, as numbers do in some languages ("25 000").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import conllu
+
+from replications.errors import Refusal
+
+COLUMNS = 10
+_ID = re.compile(r"(?P<word>[1-9]\d*)|(?P<first>[1-9]\d*)-(?P<last>[1-9]\d*)|\d+\.[1-9]\d*")
+_RAW = {name: (lambda line, column: line[column]) for name in ("lemma", "upos", "xpos", "feats", "deps", "misc")}
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One sentence: per word its tags, its head (1-based; 0 is the root) and relation, its MISC column and its line."""
+
+    id: str
+    document: str
+    words: tuple[str, ...]
+    upos: tuple[str, ...]
+    xpos: tuple[str, ...]
+    heads: tuple[int, ...]
+    relations: tuple[str, ...]
+    misc: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()
+    comments: tuple[str, ...] = ()
+
+
+def read(text: str, name: str) -> tuple[Tree, ...]:
+    """Every sentence of a CoNLL-U text; `name` is what a refusal calls the file. Refuses a repeated sentence id."""
+    trees, document, seen = [], "", {}
+    for start, lines in _blocks(text):
+        tree = _tree(lines, start, name, document)
+        document = tree.document
+        if tree.id in seen:
+            raise Refusal(f"{name}, line {start}: sentence {tree.id} stands at line {seen[tree.id]} already")
+        seen[tree.id] = start
+        trees.append(tree)
+    if not trees:
+        raise Refusal(f"{name} holds no sentence in CoNLL-U")
+    return tuple(trees)
+
+
+def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
+    """(number of the first line, lines) of every run of lines between blank lines."""
+    block: list[str] = []
+    for number, line in enumerate([*text.split("\n"), ""], start=1):
+        line = line.removesuffix("\r")
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield number - len(block), block
+            block = []
+
+
+def _tree(lines: list[str], start: int, name: str, document: str) -> Tree:
+    numbers = _check_lines(lines, start, name)
+    try:
+        parsed = conllu.parse("\n".join(lines) + "\n\n", field_parsers=_RAW)[0]
+    except conllu.exceptions.ParseException as error:
+        raise Refusal(f"{name}, lines {start}-{start + len(lines) - 1}: {' '.join(str(error).split())}") from None
+    tokens = [token for token in parsed if isinstance(token["id"], int)]
+    about = parsed.metadata
+    if "sent_id" not in about:
+        raise Refusal(f"{name}, line {start}: the sentence should begin with a `# sent_id = ...` line")
+    column = {key: tuple(token[key] for token in tokens) for key in tokens[0]}
+    _check_heads(column["head"], numbers, name)
+    return Tree(
+        id=about["sent_id"],
+        document=about.get("newdoc id") or about.get("newdoc_id") or document,
+        words=column["form"],
+        upos=column["upos"],
+        xpos=column["xpos"],
+        heads=column["head"],
+        relations=column["deprel"],
+        misc=column["misc"],
+        lines=tuple(numbers),
+        comments=tuple(line for line in lines if line.startswith("#")),
+    )
+
+
+def _check_lines(lines: list[str], start: int, name: str) -> list[int]:
+    """Line numbers of the words, after checking columns, ids, ranges and forms."""
+    numbers, range_ends = [], 0
+    for number, line in enumerate(lines, start=start):
+        if line.startswith("#"):
+            continue
+        where, cells = f"{name}, line {number}", line.split("\t")
+        if len(cells) != COLUMNS:
+            raise Refusal(f"{where}: {COLUMNS} columns separated by tabs are expected, got {len(cells)}")
+        matched = _ID.fullmatch(cells[0])
+        if matched is None:
+            raise Refusal(f"{where}: {cells[0]!r} is no id of a word (3), a range (3-4) or an empty node (3.1)")
+        if matched["first"]:
+            range_ends = _range_end(matched, len(numbers), range_ends, where)
+        if matched["word"]:
+            _check_word(cells, len(numbers) + 1, where)
+            numbers.append(number)
+    if not numbers:
+        raise Refusal(f"{name}, line {start}: the sentence has no word")
+    if range_ends > len(numbers):
+        raise Refusal(f"{name}, line {start}: a range reaches to word {range_ends} of {len(numbers)}")
+    return numbers
+
+
+def _range_end(matched: re.Match, n_words: int, previous: int, where: str) -> int:
+    first, last = int(matched["first"]), int(matched["last"])
+    if first != n_words + 1 or last <= first or first <= previous:
+        raise Refusal(f"{where}: range {first}-{last} should begin at word {n_words + 1} and span two words or more")
+    return last
+
+
+def _check_word(cells: list[str], expected: int, where: str) -> None:
+    if int(cells[0]) != expected:
+        raise Refusal(f"{where}: word {expected} is expected, got {cells[0]}")
+    if not cells[1].strip():
+        raise Refusal(f"{where}: the word is empty")
+    if not cells[6].isascii() or not cells[6].isdigit():
+        raise Refusal(f"{where}: the head should be the number of a word or 0, not {cells[6]!r}")
+    if cells[3] in ("", "_") or cells[7] in ("", "_"):
+        raise Refusal(f"{where}: the word should have a universal tag and a relation")
+
+
+def _check_heads(heads: tuple[int, ...], numbers: list[int], name: str) -> None:
+    """Refuse a head outside the sentence and a cycle: from every word the root must be reachable."""
+    reaches = {0}
+    for word, number in enumerate(numbers, start=1):
+        if heads[word - 1] > len(heads):
+            raise Refusal(f"{name}, line {number}: head {heads[word - 1]} is outside its {len(heads)} words")
+    for word, number in enumerate(numbers, start=1):
+        path = []
+        while word not in reaches:
+            if word in path:
+                raise Refusal(f"{name}, line {number}: the heads form a cycle through word {word}")
+            path.append(word)
+            word = heads[word - 1]
+        reaches.update(path)

@@ -1,0 +1,20 @@
+"""Files that only a mirror folder holds. `sources` looks there before any route; past that there is nothing to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from replications.errors import Unavailable
+from replications.lens import store
+from replications.lens.catalogue import MirrorSource
+
+
+def download(source: MirrorSource, names: Iterable[str], cache: Path) -> dict[str, Path]:
+    """Always Unavailable: what a mirror has was found already."""
+    raise Unavailable(f"no mirror holds {', '.join(names)} ({source.note})")
+
+
+def ask(source: MirrorSource) -> None:
+    """Always Unavailable, likewise."""
+    raise Unavailable(f"{store.MIRROR} names no folder that holds {', '.join(source.files)} ({source.note})")
