@@ -15,7 +15,16 @@ from replications.claims.evidence import (
     run_command,
     without_places,
 )
-from replications.claims.schema import OWN_LANGUAGE, PAPERS_OWN, PRINTED, Claim, Criterion, Finding, Verdict, read_claims
+from replications.claims.schema import (
+    OWN_LANGUAGE,
+    PAPERS_OWN,
+    PRINTED,
+    Claim,
+    Criterion,
+    Finding,
+    Verdict,
+    read_claims,
+)
 from replications.errors import Refusal
 from replications.settings import ROOT, load_settings
 

@@ -25,7 +25,7 @@ MEANING = {
     "not re-run here": "there is no evidence for the model the paper is about",
     "holds": "on another model or language, the whole 95 % interval meets the claim's scale-free form",
     "fails": "on another model or language, none of the interval does",
-    "inconclusive": "the interval straddles the criterion, or the control (random weights, random circuits) meets it too",
+    "inconclusive": "the interval straddles the criterion, or the control (random weights or circuits) meets it too",
 }
 
 

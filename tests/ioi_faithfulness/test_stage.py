@@ -79,9 +79,7 @@ def test_tables_hold_the_numbers_of_the_tree(written):
     assert whole["inside"] == pytest.approx(kept["circuit"]["value"], rel=1e-4)
     assert whole["model"] == pytest.approx(kept["model"]["value"], rel=1e-4)
     heads = pd.read_csv(out / "minimality.csv").query("circuit == 'paper'")
-    assert heads["score"].min() == pytest.approx(
-        tree["measured"]["paper"]["minimality"]["smallest"]["value"], rel=1e-4
-    )
+    assert heads["score"].min() == pytest.approx(tree["measured"]["paper"]["minimality"]["smallest"]["value"], rel=1e-4)
     sets = pd.read_csv(out / "completeness.csv").groupby(["circuit", "kind"]).size()
     assert sets["found"].to_dict() == {"none": 1, "class": 6, "random": 5, "greedy": 2}
 

@@ -4,6 +4,8 @@ Nothing of the project's patching code is used: no padding, no shared prefix, no
 logits, since another processor sums in another order; the effects themselves are of the order of 1 to 10 logits.
 """
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -105,3 +107,34 @@ def test_ioi_evidence_is_what_the_model_does(loaded, encode, text):
         assert table.prompt[i] == prompt.clean.text
         value = logit_diff(loaded.bridge, prompt.clean.ids, prompt.answers)
         assert table.logit_diff_clean[i] == pytest.approx(value, abs=TOLERANCE), prompt.clean.text
+
+
+@pytest.mark.parametrize(("room", "column"), [("ioi_circuit", "logit_diff"), ("ioi_faithfulness", "model")])
+def test_circuit_evidence_is_what_the_model_does(loaded, encode, text, room, column):
+    table = pd.read_csv(REPORTS / room / MODEL / LANGUAGE / "prompts.csv")
+    for i in (0, len(table) // 2, len(table) - 1):
+        row = table.loc[i]
+        answers = [token(loaded, text.answer_prefix + name) for name in (row.io, row.s)]
+        value = logit_diff(loaded.bridge, encode(row.prompt).ids, answers)
+        assert row[column] == pytest.approx(value, abs=TOLERANCE), f"{room}: {row.prompt}"
+
+
+def test_unedited_evidence_is_what_the_model_does(loaded, encode, text):
+    import torch
+
+    table = pd.read_csv(REPORTS / "rome_editing" / MODEL / LANGUAGE / "edits.csv")
+    table = table[(table.weights == "measured") & (table.method == "base")].reset_index()
+    for i in (0, len(table) - 1):
+        row, prompt = table.loc[i], encode(table.loc[i].prompt).ids
+        for answer, column in ((row.target, "p_target"), (row.true, "p_true")):
+            ids = loaded.tokenizer(text.answer_prefix + answer, add_special_tokens=False).input_ids
+            with torch.inference_mode():
+                logp = loaded.bridge(torch.tensor([prompt + ids]))[0].log_softmax(-1)
+            steps = [logp[len(prompt) - 1 + k, token].item() for k, token in enumerate(ids)]
+            assert row[column] == pytest.approx(math.exp(sum(steps) / len(ids)), rel=TOLERANCE), row.prompt
+
+
+def token(loaded, text):
+    """The one token that a text is."""
+    (only,) = loaded.tokenizer(text, add_special_tokens=False).input_ids
+    return only
