@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,19 @@ class Checkout:
         tree = {"measured": measured} if control is None else {"measured": measured, "control": control}
         file.write_text(json.dumps(tree))
         return file
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request):
+    """Models as small as those of the tests spend their time waiting for a second thread; real ones may have it."""
+    torch = sys.modules.get("torch")
+    if torch is None or request.node.get_closest_marker("model") or "benchmark" in request.fixturenames:
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Models this small spend their time waiting for a second thread, so there is none. And prompts for them."""
+"""Tiny models, and prompts of random tokens for them."""
 
 import pytest
 import torch
@@ -9,14 +9,6 @@ from replications.ioi_circuit.stimuli import CircuitPrompt
 
 DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
 WIDTHS = (9, 11)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=DECODERS)

@@ -13,15 +13,6 @@ from replications.lens.facts import Fact, Relation
 FRAMES = {"likes": "w50 {subject} w51 w52", "lives": "w40 w41 {subject} w42 w43 w44"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Models this small spend their time waiting for a second thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tokenizer():
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
