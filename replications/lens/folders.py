@@ -4,6 +4,9 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from replications import files
 from replications.errors import Refusal
 from replications.lens import catalogue
@@ -50,6 +53,24 @@ def is_intact(folder: Path) -> bool:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What a folder was made of (`source`, `files`, `converter`) and holds (name -> sha256, bytes, time)."""
     return files.read_json(folder / MANIFEST)
+
+
+def write_encoder(folder: Path, shape: dict[str, Any], weights: dict[str, NDArray[np.float32]], name: str) -> None:
+    """Write config.json and model.safetensors of a BertModel without pooling layer; `shape` is its BertConfig's.
+
+    Refuses weights that are not exactly its tensors; `name` is the file they were read from.
+    """
+    import torch
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig(**shape), add_pooling_layer=False)
+    want = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    got = {key: value.shape for key, value in weights.items()}
+    if wrong := [key for key in sorted(want | got) if got.get(key) != want.get(key)]:
+        one = f"{wrong[0]} is {got.get(wrong[0], 'missing')}, not {want.get(wrong[0], 'wanted')}"
+        raise Refusal(f"{name} does not hold the tensors of a BertModel: {one}")
+    model.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in weights.items()})
+    model.save_pretrained(folder)
 
 
 def write_manifest(folder: Path, origin: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replications.errors import Refusal
+from replications.lens import folders
 
 MAGIC = b"E5S1"
 BLOCK, BLOCK_BYTES = 32, 18
@@ -164,14 +165,6 @@ def tokenizer(container: Container) -> Any:
 
 def convert(path: Path, folder: Path, name: str) -> None:
     """Write config.json, model.safetensors (float32) and the tokenizer's files into `folder`."""
-    import torch
-    from transformers import BertConfig, BertModel
-
     container = read(path, name)
-    model = BertModel(BertConfig(**container.shape), add_pooling_layer=False)
-    weights = {key: torch.from_numpy(value.copy()) for key, value in state_dict(container).items()}
-    missing, unknown = model.load_state_dict(weights, strict=False)
-    if unknown or [key for key in missing if not key.endswith("position_ids")]:
-        raise Refusal(f"{name} does not hold the tensors of a BertModel: {', '.join([*missing, *unknown][:3])}")
-    model.save_pretrained(folder)
+    folders.write_encoder(folder, container.shape, state_dict(container), name)
     tokenizer(container).save_pretrained(folder)

