@@ -6,9 +6,11 @@ Percentages are numbers from 0 to 100. A relation's name is what `tables.yaml` c
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
-from math import log2, sqrt
+from math import isnan, sqrt
 from statistics import fmean, harmonic_mean
+
+from replications.probing import series
+from replications.probing.series import Array
 
 Relation = Callable[..., float]
 
@@ -111,34 +113,31 @@ def rule_error_of_cell(position: float, token: float, *cells: float) -> float:
     return 100 * fmean(error / abs(cell) for error, cell in zip(errors, cells, strict=True))
 
 
-def _gains(scores: tuple[float, ...]) -> list[float]:
-    return [after - before for before, after in pairwise(scores)]
-
-
-def _bits_from_uniform(weights: list[float]) -> float:
-    mass = sum(weights)
-    return sum(w / mass * log2(len(weights) * w / mass) for w in weights if w > 0)
+def _defined(value: Array) -> float:
+    """The number; a ratio of nothing to nothing is an error, as it is in plain floats."""
+    if isnan(value):
+        raise ZeroDivisionError("nothing is gained, or no weight is positive")
+    return float(value)
 
 
 def expected_layer(*scores: float) -> float:
     """Gain-weighted mean layer of cumulative scores at layers 0..L (Tenney, Das & Pavlick 2019); layers."""
-    gains = _gains(scores)
-    return sum(layer * gain for layer, gain in enumerate(gains, start=1)) / sum(gains)
+    return _defined(series.expected_layer(scores))
 
 
 def gain_bits(*scores: float) -> float:
     """KL divergence, in bits, of the positive gains over layers 1..L from uniform."""
-    return _bits_from_uniform([max(gain, 0.0) for gain in _gains(scores)])
+    return _defined(series.gain_bits(scores))
 
 
 def centre_of_gravity(*weights: float) -> float:
     """Weighted mean layer of scalar-mix weights at layers 0..L; layers."""
-    return sum(layer * weight for layer, weight in enumerate(weights)) / sum(weights)
+    return _defined(series.centre_of_gravity(weights))
 
 
 def mix_bits(*weights: float) -> float:
     """KL divergence, in bits, of scalar-mix weights over layers 0..L from uniform."""
-    return _bits_from_uniform(list(weights))
+    return _defined(series.mix_bits(weights))
 
 
 _LISTED = (
