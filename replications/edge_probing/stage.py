@@ -1,0 +1,184 @@
+"""The edge-probing stage: every task at every depth of a frozen model, as Tenney, Das & Pavlick 2019.
+
+1. Load the tasks that can be had here; make them small by rule; say why the others are not measured.
+2. Run the model, and its random twin, once over all their sentences.
+3. Per task, train the probes of all depths 0..L at once: trained model with some seeds, random twin, shuffled labels.
+   A deep model has probes at evenly spaced depths only, unless the profile is full.
+4. Count right and wrong labels on the test sentences; resample sentences and seeds; find at which layer the score is
+   gained, where the mixing weights lie, and in which order the tasks come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from replications.corpora.edges import EdgeTask, load_task, subsample
+from replications.edge_probing import examples, figures, probe, summary, training
+from replications.edge_probing.examples import Example, Examples
+from replications.edge_probing.probe import Probe, Shape
+from replications.edge_probing.states import States
+from replications.edge_probing.summary import Outcome
+from replications.edge_probing.training import Rhythm
+from replications.errors import Refusal, Unavailable
+from replications.files import write_csv, write_json
+from replications.lens import experiment, shards
+from replications.lens.load import Loaded, load_model
+from replications.probing import wordpieces
+from replications.probing.activations import Activations, extract
+from replications.probing.threads import side_by_side
+from replications.settings import room_params
+
+ROOM = "edge_probing"
+SMALL = ("spr2", "relations")  # the authors train these, being small, in shorter rhythms
+Place = Mapping[tuple[str, ...], int]
+
+
+def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
+    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    params = room_params(ROOM, profile)
+    tasks, unavailable = load_tasks(params, language)
+    corpus = sorted({s.words for task in tasks.values() for split in task.splits.values() for s in split})
+    place = {words: number for number, words in enumerate(corpus)}
+    loaded = load_model(model, device=device)
+    provenance = experiment.provenance(loaded, params, device)
+    states = [_extract(loaded, corpus, language)]
+    kind = loaded.entry.kind
+    del loaded  # two models at once would not fit where one just does
+    states.append(_extract(load_model(model, device=device, random_seed=params["seed"]), corpus, language))
+    identity = {"room": ROOM, "model": model, "language": language, "params": params, "tasks": digests(tasks)}
+    outcomes, counts = {}, {}
+    with shards.keep(identity) as kept:
+
+        def trained(item: tuple[str, EdgeTask]) -> tuple[Outcome, dict[str, Any]]:
+            name, task = item
+            data, probes = examples.build(task, states[0], place, params["seed"]), lineup(states[0].n_layers, params)
+            rhythm = Rhythm(**params["rhythm"]["small" if name in SMALL else "large"])
+            ran = kept(name, lambda: measure(states, kind, data, probes, rhythm, params["seed"], device))
+            size = {"steps": int(ran["steps"].max()), "probes": len(probes), "corpora": list(task.corpora)}
+            return as_outcome(ran, probes, states[0].n_layers), data.counts | size
+
+        for name, made in zip(tasks, side_by_side(trained, list(tasks.items()), "tasks probed"), strict=True):
+            outcomes[name], counts[name] = made
+        provenance |= {"text": states[0].counts, "tasks": counts, "not_measured": unavailable}
+        return _write(out, outcomes, params, provenance, f"{model}, {language}")
+
+
+def load_tasks(params: dict[str, Any], language: str) -> tuple[dict[str, EdgeTask], dict[str, str]]:
+    """Tasks that can be had here, made small; and for each of the others the reason. Refuses when none can be had.
+
+    Which corpus a task is read from is in params.yaml: what else a machine happens to have must not change a number.
+    """
+    sources, tasks, unavailable = params["sources"].get(language, params["sources"]["other"]), {}, {}
+    for name, source in sources.items():
+        try:
+            task, partner = load_task(name, language, source=source), (params["drawn_with"] or {}).get(name)
+            other = load_task(partner, language, source=sources[partner]) if partner in sources else task
+            tasks[name] = made_small(task, other, params)
+        except Unavailable as reason:
+            unavailable[name] = str(reason)
+    if not tasks:
+        raise Refusal(f"{ROOM}: none of its tasks can be had in {language}: {'; '.join(unavailable.values())}")
+    return tasks, unavailable
+
+
+def made_small(task: EdgeTask, partner: EdgeTask, params: dict[str, Any]) -> EdgeTask:
+    """A task as small as the profile says: drawn among short sentences in which `partner` has a target, too."""
+    sizes = {split: params[f"n_{split}"] for split in task.splits}
+    if None in sizes.values():
+        return task
+    able = {s.id for split in partner.splits.values() for s in split if s.targets}
+    splits = {
+        split: tuple(s for s in sentences if s.id in able and len(s.words) <= params["longest"])
+        for split, sentences in task.splits.items()
+    }
+    return subsample(replace(task, splits=splits), **sizes, seed=params["seed"])
+
+
+def lineup(layers: int, params: dict[str, Any]) -> list[Probe]:
+    """All probes of a task: depths and seeds, the random twin at fewer depths, and shuffled labels at full depth."""
+    first, depths = params["seed"], spaced(layers, params["depths"])
+    trained = [Probe(depth, first + seed) for seed in range(params["seeds"]) for depth in depths]
+    twin = [Probe(depth, first, source=1) for depth in spaced(layers, params["twin_depths"])]
+    return [*trained, *twin, Probe(layers - 1, first, shuffled=True)]
+
+
+def spaced(layers: int, most: int | None) -> list[int]:
+    """At most so many of the layers 0..L, evenly spaced, both ends among them; all without a limit."""
+    return sorted({round(place) for place in np.linspace(0, layers - 1, min(most or layers, layers))})
+
+
+def measure(
+    sources: list[Activations], kind: str, data: Examples, probes: list[Probe], rhythm: Rhythm, seed: int, device: str
+) -> dict[str, Tensor]:
+    """Train a task's probes and count on its test split; see `as_outcome`."""
+    states = States(sources, _sample(data.train, seed) if kind == "decoder" else None, device)
+    shape = Shape(sources[0].n_layers, sources[0].width, data.sides, len(data.labels), len(sources))
+    fitted = training.train(probes, shape, states, data, rhythm, seed)
+    layers = probe.allowed(probes, shape).to(device)
+    return {
+        "counts": training.counts(fitted.parameters, layers, probes, states, data.test, data.scored),
+        "mix": probe.mixing(fitted.parameters, layers),
+        "majority": majority(data),
+        "steps": fitted.steps,
+    }
+
+
+def digests(tasks: Mapping[str, EdgeTask]) -> dict[str, str]:
+    """SHA-256 of each task's sentences, spans and labels: what a killed run must have in common with the next."""
+    return {name: hashlib.sha256(repr(task).encode()).hexdigest() for name, task in tasks.items()}
+
+
+def as_outcome(ran: Mapping[str, Tensor], probes: list[Probe], layers: int) -> Outcome:
+    """The tensors of `measure` as the arrays that the summary reads."""
+    counts, mix, most = (ran[name].numpy().astype(np.float64) for name in ("counts", "mix", "majority"))
+    return Outcome(probes, counts, mix, most, layers)
+
+
+def majority(data: Examples) -> Tensor:
+    """Counts [3, test sentences] of always answering the scored label that is most frequent in the training split."""
+    frequency = torch.cat([example.labels[0] for example in data.train]).sum(dim=0)
+    label = torch.where(data.scored, frequency, -1).argmax()
+    rows = []
+    for example in data.test:
+        gold = example.labels[0][:, data.scored]
+        hits = example.labels[0][:, label].sum()
+        rows.append(torch.stack([hits, example.targets - hits, gold.sum() - hits]))
+    return torch.stack(rows, dim=1).float()
+
+
+def _extract(loaded: Loaded, corpus: list[tuple[str, ...]], language: str) -> Activations:
+    return extract(loaded, corpus, separator=wordpieces.separator(language))
+
+
+def _sample(train: list[Example], seed: int, most: int = 4096) -> Tensor:
+    """Rows of some training pieces."""
+    rows = torch.cat([side for example in train for side in example.rows]).unique()
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:most].sort().values]
+
+
+def _write(
+    out: Path, outcomes: dict[str, Outcome], params: dict[str, Any], provenance: dict[str, Any], title: str
+) -> dict[str, Any]:
+    options = {"resamples": params["resamples"], "seed": params["seed"]}
+    sources = {"measured": 0, "control": 1}
+    trees = {name: summary.quantities(outcomes, source, **options) for name, source in sources.items()}
+    table = pd.concat(
+        [summary.table(outcomes, source, **options).assign(weights=name) for name, source in sources.items()]
+    )
+    provenance["no_expected_layer"] = {
+        name: summary.undefined(outcomes, source, **options) for name, source in sources.items()
+    }
+    write_csv(out / "curves.csv", table)
+    figures.draw(out, trees, table, title)
+    write_json(out / "provenance.json", provenance)
+    write_json(out / "metrics.json", trees)
+    return trees
