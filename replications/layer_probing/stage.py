@@ -1,0 +1,186 @@
+"""The layer probing stage: what a linear probe reads off every layer of a model, and what that is worth.
+
+1. Words of a treebank: the language's own where params.yaml names one, and with a multilingual model (or without an own
+   one) the parallel treebank; in English also words that are noun here and verb there.
+2. States of all words at all layers, once. Probes of part of speech and of the word's relation, of a control task and
+   of shuffled labels, on every layer and by several seeds; the bits that online coding takes.
+3. Noun against verb on unseen word types, and the article's two sentences.
+4. On a decoder: remove what such a probe reads off the predicting state, and see what the word's probability loses.
+5. The same with random weights (but for 4, whose control is a random subspace).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replications.errors import Unavailable
+from replications.files import write_csv, write_json
+from replications.layer_probing import causal_check, evidence, figures, minimal_pair, probe_series, stimuli
+from replications.layer_probing.evidence import Held, Outcome
+from replications.layer_probing.probe_series import Plan
+from replications.layer_probing.stimuli import Place, Words
+from replications.lens import catalogue, experiment, shards
+from replications.lens.engine.stack import Stack
+from replications.lens.load import Loaded, load_model
+from replications.probing import wordpieces
+from replications.probing.activations import Activations, extract
+from replications.probing.threads import side_by_side
+from replications.settings import room_params
+
+ROOM = "layer_probing"
+ENGLISH = "en"
+
+
+def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
+    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    params = room_params(ROOM, profile)
+    entry = catalogue.find(model)
+    corpora, missing = _corpora(params, language, multilingual=len(entry.languages) > 1)
+    places = []
+    if language == ENGLISH:
+        places = stimuli.ambiguous_places(language, source=params["sources"]["own"][ENGLISH], types=params["types"],
+                                          seed=params["seed"], prefix=entry.kind == "decoder")  # fmt: skip
+    identity = {"room": ROOM, "model": model, "language": language, "params": params, "device": device,
+                "text": _digest(corpora, places)}  # fmt: skip
+    with shards.keep(identity) as kept:
+        trained = load_model(model, device=device)
+        provenance = experiment.provenance(trained, params, device)
+        measured = _measure(trained, corpora, places, language, params, kept, "measured")
+        del trained  # two models at once would not fit where one just does
+        twin = load_model(model, device=device, random_seed=params["seed"])
+        control = _measure(twin, corpora, places, language, params, kept, "control")
+        provenance |= {"corpora": {name: list(words.corpora) for name, words in corpora.items()}, "missing": missing,
+                       "counts": {name: words.counts for name, words in corpora.items()} | measured.counts}  # fmt: skip
+        return _write(out, measured, control, params, provenance, f"{model}, {language}")
+
+
+def _sources(params: dict[str, Any], language: str, *, multilingual: bool) -> dict[str, tuple[str, str]]:
+    """Treebank and params section of its size, by corpus: `main`, and `parallel` where that is another one.
+
+    A language without a treebank of its own has the parallel one as `main`; a model of one language needs no other.
+    """
+    own, same = params["sources"]["own"].get(language), params["sources"]["parallel"]
+    parallel = same.get(language, same["else"])
+    if own is None:
+        return {"main": (parallel, "others")}
+    size = "english" if language == ENGLISH else "others"
+    return {"main": (own, size)} | ({"parallel": (parallel, "others")} if multilingual else {})
+
+
+def _corpora(params: dict[str, Any], language: str, *, multilingual: bool) -> tuple[dict[str, Words], dict[str, str]]:
+    """Words of every corpus, and why one cannot be had here. Raises Unavailable when that is `main`."""
+    found, missing = {}, {}
+    for name, (source, size) in _sources(params, language, multilingual=multilingual).items():
+        try:
+            found[name] = stimuli.treebank_words(language, source=source, seed=params["seed"], **params[size])
+        except Unavailable as error:
+            if name == "main":
+                raise
+            missing[name] = str(error)
+    return found, missing
+
+
+def _measure(
+    loaded: Loaded, corpora: dict[str, Words], places: list[Place], language: str, params: dict[str, Any],
+    kept: shards.Keep, name: str,
+) -> Outcome:  # fmt: skip
+    """Every probe of one model; a layer that a killed run has finished is read, not fitted again."""
+    trained = name == "measured"
+    seeds = params["seeds" if trained else "control_seeds"]
+    outcome = Outcome.empty(seeds)
+    for part, words in corpora.items():
+        plan = Plan(params["c"], seeds, params["seed"], bits=part == "main" and bool(places))
+        found = extract(loaded, words.sentences, pooling="last", separator=wordpieces.separator(language))
+        outcome.series[part] = _probe_words(found, words, plan, kept, f"{name}-{part}")
+        outcome.words[part], outcome.counts[f"{part}_alignment"] = Held(words, found.kept), found.counts
+    if places:
+        _measure_pair(loaded, places, params, kept, name, outcome)
+    return outcome
+
+
+def _probe_words(found: Activations, words: Words, plan: Plan, kept: shards.Keep, name: str) -> dict[str, NDArray[Any]]:
+    made = probe_series.problems(words, found.kept, plan.seed)
+
+    def probed(layer: int) -> dict[str, Any]:
+        states = found.layer(layer)[found.kept]
+        return kept(f"{name}-{layer:03}", lambda: probe_series.probe_layer(states, made, words, found.kept, plan))
+
+    return probe_series.stacked(side_by_side(probed, range(found.n_layers), "layers probed"))
+
+
+def _measure_pair(
+    loaded: Loaded, places: list[Place], params: dict[str, Any], kept: shards.Keep, name: str, outcome: Outcome
+) -> None:
+    """Noun against verb by layer, and on a trained decoder what removing the difference costs."""
+    plan = Plan(params["c"], params["seeds"], params["seed"], bits=False)
+    found = extract(loaded, [place.words for place in places], pooling="last")
+    own, before, able = _rows(found, places)
+    places = [place for place, good in zip(places, able, strict=True) if good]
+    outcome.counts["minimal_pair"] = {"words": len(places), "words_lost_by_the_tokenizer": int((~able).sum())}
+
+    def probed(layer: int) -> dict[str, Any]:
+        states = found.layer(layer)[own]
+        return kept(f"{name}-pair-{layer:03}", lambda: minimal_pair.probe_layer(states, places, plan))
+
+    outcome.pair.update(probe_series.stacked(side_by_side(probed, range(found.n_layers))))
+    outcome.types.update({split: [p.type for p in places if p.split == split] for split in ("dev", "test")})
+    if name == "measured" and causal_check.has_head(loaded):
+        layers = minimal_pair.layers_to_edit(loaded.entry.n_layers, params["edited_layers"])
+        used = kept(f"{name}-use", lambda: _use(loaded, found, before, places, layers, params, plan))
+        outcome.use.update({key: tensor.numpy() for key, tensor in used.items()} | {"layers": np.array(layers)})
+
+
+def _use(
+    loaded: Loaded, found: Activations, before: NDArray[np.int64], places: list[Place], layers: list[int],
+    params: dict[str, Any], plan: Plan,
+) -> dict[str, Any]:  # fmt: skip
+    import torch
+
+    states = torch.stack([found.layer(layer)[before] for layer in layers])
+    test = [place for place in places if place.split == "test"]
+    aligned = wordpieces.align_all([place.words for place in test], loaded)
+    first = [one.words[place.index][0] for one, place in zip(aligned, test, strict=True)]
+    types = stimuli.unambiguous(ENGLISH, params["sources"]["own"][ENGLISH])
+    nouns, verbs = (_single_tokens(some, loaded) for some in types)
+    made = causal_check.prompts([one.ids for one in aligned], first, nouns, verbs)
+    return minimal_pair.check_use(Stack(loaded.hf_model), made, states, places, layers, rank=params["rank"],
+                                  draws=params["draws"], plan=plan)  # fmt: skip
+
+
+def _single_tokens(types: list[str], loaded: Loaded) -> list[int]:
+    """Tokens of the words that are one, in the middle of a text."""
+    aligned = wordpieces.align_all([("the", word) for word in types], loaded)
+    return [one.ids[start] for one in aligned for start, end in [one.words[1]] if end - start == 1]
+
+
+def _rows(found: Activations, places: list[Place]) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
+    """Rows of every place's word and of the word before it, and which places have both; rows of those only."""
+    own = np.array([found.words(number).start + place.index for number, place in enumerate(places)])
+    able = found.kept[own] & found.kept[own - 1]
+    return own[able], own[able] - 1, able
+
+
+def _digest(corpora: dict[str, Words], places: list[Place]) -> str:
+    text = json.dumps([[w.sentences, {k: v.tolist() for k, v in w.labels.items()}] for w in corpora.values()])
+    return hashlib.sha256((text + repr(places)).encode()).hexdigest()
+
+
+def _write(
+    out: Path, measured: Outcome, control: Outcome, params: dict[str, Any], provenance: dict[str, Any], title: str
+) -> dict[str, Any]:
+    outcomes = {"measured": measured, "control": control}
+    made = {name: evidence.of(outcome, params) for name, outcome in outcomes.items()}
+    trees = {name: tree for name, (tree, _) in made.items()}
+    curves = evidence.joined({name: frame for name, (_, frame) in made.items()})
+    write_csv(out / "curves.csv", curves)
+    write_csv(out / "sentences.csv", evidence.sentence_table(outcomes))
+    figures.draw(out / "figures", curves, title)
+    write_json(out / "provenance.json", provenance)
+    write_json(out / "metrics.json", trees)
+    return trees
