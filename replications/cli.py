@@ -111,6 +111,20 @@ def run(
 
 
 @app.command()
+def languages(
+    model: Annotated[str, typer.Argument(help="Catalogue id of a model probed in several languages.")],
+) -> None:
+    """Compare a model's layers language by language on the same sentences, from the evidence of layer_probing."""
+    from replications.layer_probing.languages import compare
+    from replications.settings import load_settings, room_params
+
+    params = room_params("layer_probing", load_settings(_root()).profile, _root())
+    reports = _root() / "reports"
+    folder = reports / "layer_probing" / _known("model", model, _catalogue())
+    compare(folder, reports / "languages" / model, resamples=params["resamples"], seed=params["seed"])
+
+
+@app.command()
 def datasets() -> None:
     """List the datasets of the catalogue."""
     from rich.table import Table
@@ -204,6 +218,7 @@ def _known_run(room: str, model: str | None, language: str, settings: "Settings"
         default = next((run.model for run in settings.runs.values()), "")
         models_known = list(_catalogue())
         languages = [file.stem for file in (_root() / "data" / "stimuli").glob("*.yaml")]
+        languages += [language for entry in _catalogue().values() for language in entry.languages]
     return _known("model", model or default, models_known), _known("language", language, languages)
 
 

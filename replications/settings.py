@@ -1,10 +1,12 @@
 """params.yaml, typed, and where things lie in a checkout."""
 
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
 
 from replications.errors import Refusal
 
@@ -21,18 +23,22 @@ DATA = ROOT / "data"
 REPORTS = ROOT / "reports"
 
 
-class Run(BaseModel):
-    """One cell of the matrix: a catalogue id and a language code."""
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Run:
+    """One cell of the matrix: a catalogue id and a language code.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    `corpus` is the dataset that dvc.yaml waits for, where that depends on the run; it does not tell runs apart.
+    """
+
     model: str
     language: str
+    corpus: str | None = field(default=None, compare=False)
 
 
 class Settings(BaseModel):
-    """`runs` is the matrix, `long_runs` the part of it that the rooms with long experiments take.
+    """`matrices` maps `runs` and every other top-level section `..._runs` of params.yaml to its named runs.
 
-    `rooms` maps the name of every other top-level section of params.yaml to its plain contents.
+    `rooms` maps the name of every further section to its plain contents.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,23 +46,29 @@ class Settings(BaseModel):
     models: list[str] = []
     datasets: list[str] = []
     runs: dict[str, Run]
-    long_runs: dict[str, Run] = {}
+    matrices: dict[str, dict[str, Run]]
     rooms: dict[str, dict]
+
+    @property
+    def every_run(self) -> dict[str, Run]:
+        """Runs of all matrices by name."""
+        return {name: run for matrix in self.matrices.values() for name, run in matrix.items()}
 
     def run_name(self, model: str, language: str) -> str | None:
         """Name under which params.yaml runs this model in this language; None when it does not."""
         wanted = Run(model=model, language=language)
-        return next((name for name, run in self.runs.items() if run == wanted), None)
+        return next((name for name, run in self.every_run.items() if run == wanted), None)
 
 
 def load_settings(root: Path = ROOT) -> Settings:
     """Read `root`/params.yaml. Refuses a missing or malformed file, naming the field and the remedy."""
     file = root / "params.yaml"
     raw = _read_mapping(file)
-    known = {"profile", "models", "datasets", "runs", "long_runs"}
-    sections = {name: part for name, part in raw.items() if name not in known}
+    own = {name: raw[name] for name in ("profile", "models", "datasets", "runs") if name in raw}
+    matrices = {name: part for name, part in raw.items() if name == "runs" or name.endswith("_runs")}
+    sections = {name: part for name, part in raw.items() if name not in own and name not in matrices}
     try:
-        settings = Settings(**{name: raw[name] for name in known & raw.keys()}, rooms=sections)
+        settings = Settings(**own, matrices=matrices, rooms=sections)
     except ValidationError as error:
         first = error.errors()[0]
         raise Refusal(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -91,12 +103,12 @@ def _read_mapping(file: Path) -> dict:
 def _check(settings: Settings, file: Path) -> None:
     if settings.profile not in PROFILES:
         raise Refusal(f"{file}: profile is {settings.profile!r}; it should be one of {', '.join(PROFILES)}")
-    seen: dict[Run, str] = {}
-    for name, run in settings.runs.items():
-        if run in seen:
-            both = f"{seen[run]} and {name} are both {run.model} in {run.language}"
-            raise Refusal(f"{file}: runs {both}; keep one")
-        seen[run] = name
-    for name, run in settings.long_runs.items():
-        if settings.runs.get(name) != run:
-            raise Refusal(f"{file}: long_runs {name} should be one of `runs`, word for word")
+    seen: dict[Run, tuple[str, str]] = {}
+    for matrix, runs in settings.matrices.items():
+        for name, run in runs.items():
+            before, known_as = seen.setdefault(run, (matrix, name))
+            if known_as != name:
+                both = f"{known_as} of {before} and {name} of {matrix} are both {run.model} in {run.language}"
+                raise Refusal(f"{file}: {both}; one run has one name")
+            if settings.every_run[name] != run:
+                raise Refusal(f"{file}: {matrix} {name} is another run elsewhere in the file; one name means one run")

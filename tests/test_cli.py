@@ -13,7 +13,7 @@ from replications import cli, settings
 from replications.errors import Refusal
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
-COMMANDS = ["claims", "models", "datasets", "verdicts", "run", "fetch", "report", "targets"]
+COMMANDS = ["claims", "models", "datasets", "verdicts", "run", "fetch", "report", "languages", "targets"]
 HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "yaml"]
 
 
@@ -109,7 +109,7 @@ def test_verdicts_are_filtered_and_nothing_is_written(here):
         (["verdicts", "--language", "xx"], "unknown language 'xx'; known: en"),
         (["run", "sae"], "unknown replication 'sae'; known: audit, ioi"),
         (["run", "ioi", "--model", "gpt5"], "unknown model 'gpt5'; known: bert-"),
-        (["run", "ioi", "--language", "xx"], "unknown language 'xx'; known: en, fr"),
+        (["run", "ioi", "--language", "xx"], "unknown language 'xx'; known: ar, "),
         (["run", "ioi", "--profile", "quick"], "unknown profile 'quick'; known: default, full"),
         (["run", "ioi", "--device", "tpu"], "unknown device 'tpu'; known: cpu, cuda, cuda:<number>, mps"),
         (["run", "audit", "--model", "gpt2"], "unknown model 'gpt2'; known: printed"),

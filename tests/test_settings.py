@@ -16,6 +16,15 @@ def test_runs_and_sections(checkout):
     assert settings.run_name("gemma-3-270m", "zh") is None
 
 
+def test_every_section_of_runs_is_a_matrix(tmp_path):
+    a, b = "a: {model: m, language: en}", "b: {model: n, language: he}"
+    (tmp_path / "params.yaml").write_text(f"{{profile: full, runs: {{{a}}}, treebank_runs: {{{a}, {b}}}}}")
+    settings = load_settings(tmp_path)
+    assert settings.matrices["treebank_runs"] == settings.every_run
+    assert settings.run_name("n", "he") == "b"
+    assert list(settings.runs) == ["a"]
+
+
 def test_a_section_is_resolved_for_the_profile(tmp_path):
     section = "{seed: 3, n: {default: 16, full: null}, pair: {left: 1, right: 2}}"
     (tmp_path / "params.yaml").write_text(f"{{profile: default, runs: {{}}, ioi: {section}}}")
@@ -48,11 +57,15 @@ def test_without_params_the_start_itself_is_the_root(tmp_path):
         ("{profile: quick, runs: {}}", "profile is 'quick'; it should be one of default, full"),
         (
             "{profile: full, runs: {a: {model: m, language: en}, b: {model: m, language: en}}}",
-            "runs a and b are both m in en",
+            "a of runs and b of runs are both m in en",
         ),
         (
             "{profile: full, runs: {a: {model: m, language: en}}, long_runs: {b: {model: m, language: en}}}",
-            "long_runs b should be one of `runs`",
+            "a of runs and b of long_runs are both m in en",
+        ),
+        (
+            "{profile: full, runs: {a: {model: m, language: en}}, long_runs: {a: {model: m, language: fr}}}",
+            "runs a is another run elsewhere",
         ),
     ],
 )

@@ -53,7 +53,7 @@ def load_claims(room: str, root: Path = ROOT) -> list[Claim]:
     file = claims_file(room, root)
     claims = read_claims(file)
     _refuse_duplicates({file: claims})
-    runs = [(run.model, run.language) for run in load_settings(root).runs.values()]
+    runs = [(run.model, run.language) for run in load_settings(root).every_run.values()]
     for claim in claims:
         _refuse_stray_findings(claim, runs, file)
     return claims
@@ -118,8 +118,21 @@ def _claim_rows(claim: Claim, room: str, evidence: dict[Place, Evidence], root: 
         command = f"run `{run_command(room, *own)}`"
         yield common | _place(own, "not re-run here", claim) | {"reason": f"{reason}; {command}"}
     if claim.general:
-        elsewhere = (place for place in evidence if place != own)
+        elsewhere = (place for place in evidence if place != own and _asked(claim, *place, root))
         yield from (common | _row(claim, claim.general, place, evidence[place]) for place in elsewhere)
+
+
+def _asked(claim: Claim, model: str, language: str, root: Path) -> bool:
+    """Whether the general form is asked of this run; what is outside a claim's scope has no row."""
+    if claim.scope.languages is not None and language not in claim.scope.languages:
+        return False
+    return claim.scope.kind in (None, _kind(model, root))
+
+
+def _kind(model: str, root: Path) -> str:
+    from replications.lens.catalogue import load_catalogue
+
+    return load_catalogue(root / "data" / "catalogue" / "models.yaml")[model].kind
 
 
 def _row(claim: Claim, criterion: Criterion, place: Place, evidence: Evidence) -> dict:

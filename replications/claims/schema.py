@@ -92,8 +92,15 @@ class Finding(Strict):
     reason: str = Field(min_length=1)
 
 
+class Scope(Strict):
+    """Of which runs a general form is asked, where the experiment exists for some only; unset means all."""
+
+    languages: list[str] | None = None
+    kind: Literal["encoder", "decoder"] | None = None
+
+
 class Claim(Criterion):
-    """One published claim; `general` is the scale-free form asked of any other model or language."""
+    """One published claim; `general` is the scale-free form asked of any other model or language within `scope`."""
 
     id: str
     paper: str = Field(min_length=1)
@@ -102,6 +109,7 @@ class Claim(Criterion):
     statement: str = Field(min_length=1)
     unit: str = ""
     general: Criterion | None = None
+    scope: Scope = Scope()
     provenance: Provenance
     confidence: Literal["seen", "memory"]
     ledger_id: str = ""
