@@ -55,7 +55,7 @@ def load_claims(room: str, root: Path = ROOT) -> list[Claim]:
     _refuse_duplicates({file: claims})
     runs = [(run.model, run.language) for run in load_settings(root).every_run.values()]
     for claim in claims:
-        _refuse_stray_findings(claim, runs, file)
+        _refuse_stray_findings(claim, runs, file, root)
     return claims
 
 
@@ -126,13 +126,11 @@ def _asked(claim: Claim, model: str, language: str, root: Path) -> bool:
     """Whether the general form is asked of this run; what is outside a claim's scope has no row."""
     if claim.scope.languages is not None and language not in claim.scope.languages:
         return False
-    return claim.scope.kind in (None, _kind(model, root))
-
-
-def _kind(model: str, root: Path) -> str:
+    if claim.scope.kind is None:
+        return True
     from replications.lens.catalogue import load_catalogue
 
-    return load_catalogue(root / "data" / "catalogue" / "models.yaml")[model].kind
+    return load_catalogue(root / "data" / "catalogue" / "models.yaml")[model].kind == claim.scope.kind
 
 
 def _row(claim: Claim, criterion: Criterion, place: Place, evidence: Evidence) -> dict:
@@ -196,13 +194,15 @@ def _refuse_duplicates(claims: dict[Path, list[Claim]]) -> None:
             first[claim.id] = file
 
 
-def _refuse_stray_findings(claim: Claim, runs: list[Place], file: Path) -> None:
+def _refuse_stray_findings(claim: Claim, runs: list[Place], file: Path, root: Path) -> None:
     for finding in claim.findings:
         place = (finding.model, finding.language)
         if place not in runs and not claim.is_own(*place):
             known = ", ".join("/".join(run) for run in runs)
             stray = f"finding about {'/'.join(place)}, which no run of params.yaml measures"
             raise Refusal(f"{file}: claim {claim.id}: {stray}; runs: {known}")
+        if not claim.is_own(*place) and not _asked(claim, *place, root):
+            raise Refusal(f"{file}: claim {claim.id}: finding about {'/'.join(place)}, which its scope leaves out")
 
 
 def _refuse_unknown_quantities(claim: Claim, evidence: dict[Place, Evidence], file: Path) -> None:

@@ -95,6 +95,32 @@ def test_another_language_of_the_own_model_is_elsewhere(checkout, block, gain):
 
 
 @pytest.mark.parametrize(
+    ("scope", "asked"),
+    [
+        ({}, [(OTHER, "en"), (OTHER, "fr"), ("minilm-l6", "en")]),
+        ({"languages": ["en"]}, [(OTHER, "en"), ("minilm-l6", "en")]),
+        ({"kind": "encoder"}, [("minilm-l6", "en")]),
+        ({"languages": ["fr"], "kind": "decoder"}, [(OTHER, "fr")]),
+    ],
+)
+def test_the_general_form_is_asked_within_its_scope_only(checkout, block, gain, scope, asked):
+    checkout.room("rome", block(general=POSITIVE, scope=scope))
+    for place in ((OTHER, "en"), (OTHER, "fr"), ("minilm-l6", "en")):
+        checkout.evidence("rome", *place, gain(2.0, 1.0, 3.0))
+    table = verdicts(checkout.root)
+    held = table[table["verdict"] == "holds"]
+    assert list(zip(held["model"], held["language"], strict=True)) == asked
+    assert len(table) == len(asked) + 1  # and the paper's own model
+
+
+def test_a_finding_outside_the_scope_is_refused(checkout, block):
+    findings = [finding(OTHER, "fr", "fails")]
+    checkout.room("ioi", block(general=POSITIVE, scope={"languages": ["en"]}, findings=findings))
+    with pytest.raises(Refusal, match=rf"finding about {OTHER}/fr, which its scope leaves out"):
+        load_claims("ioi", checkout.root)
+
+
+@pytest.mark.parametrize(
     ("model", "reason"),
     [
         ("gpt2", "its weights come from the model hub"),
