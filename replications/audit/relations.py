@@ -130,9 +130,9 @@ def gain_bits(*scores: float) -> float:
     return _defined(series.gain_bits(scores))
 
 
-def centre_of_gravity(*weights: float) -> float:
+def center_of_gravity(*weights: float) -> float:
     """Weighted mean layer of scalar-mix weights at layers 0..L; layers."""
-    return _defined(series.centre_of_gravity(weights))
+    return _defined(series.center_of_gravity(weights))
 
 
 def mix_bits(*weights: float) -> float:
@@ -143,6 +143,6 @@ def mix_bits(*weights: float) -> float:
 _LISTED = (
     same, total, mean, score, difference, points, share, kept, change, remaining, weighted_total,
     half_width, half_width_share, implied_positions, position_effect, token_effect,
-    rule_error_of_whole, rule_error_of_cell, expected_layer, gain_bits, centre_of_gravity, mix_bits,
+    rule_error_of_whole, rule_error_of_cell, expected_layer, gain_bits, center_of_gravity, mix_bits,
 )  # fmt: skip
 RELATIONS: dict[str, Relation] = {relation.__name__: relation for relation in _LISTED}

@@ -37,6 +37,7 @@ class Example:
 
     @property
     def targets(self) -> int:
+        """How many targets the sentence has."""
         return self.labels.shape[1]
 
 
@@ -82,6 +83,7 @@ class Examples:
 
     @property
     def sides(self) -> int:
+        """Spans of a target: 1 or 2."""
         return len(self.train[0].rows)
 
 

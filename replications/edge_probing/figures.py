@@ -15,7 +15,7 @@ from replications.report import plots
 
 NAMES = {"pos": "POS", "consts": "Consts.", "deps": "Deps.", "entities": "Entities", "srl": "SRL", "coref": "Coref.",
          "spr2": "SPR2", "relations": "Relations"}  # fmt: skip
-BARS = {"expected_layer": ("#8172b3", "expected layer"), "centre_of_gravity": ("#4c72b0", "centre of gravity")}
+BARS = {"expected_layer": ("#8172b3", "expected layer"), "center_of_gravity": ("#4c72b0", "centre of gravity")}
 
 
 def draw(out: Path, trees: Mapping[str, Any], table: pd.DataFrame, title: str) -> None:
@@ -58,7 +58,7 @@ def deltas(stem: Path, table: pd.DataFrame, tasks: Sequence[str], title: str) ->
             ax.bar(rows["layer"], rows["delta"], color=BARS["expected_layer"][0])
             ax.axhline(0, color="0.6", linewidth=0.8)
             twin = ax.twinx()
-            twin.plot(rows["layer"], rows["mix"], color=BARS["centre_of_gravity"][0], linewidth=1.2)
+            twin.plot(rows["layer"], rows["mix"], color=BARS["center_of_gravity"][0], linewidth=1.2)
             twin.set_ylim(0, max(0.5, 1.1 * part["mix"].max()))
             twin.set_yticks([])
             ax.xaxis.get_major_locator().set_params(integer=True)

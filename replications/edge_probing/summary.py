@@ -42,6 +42,7 @@ class Outcome:
 
     @property
     def sentences(self) -> int:
+        """How many test sentences."""
         return self.counts.shape[-1]
 
     def depths(self, source: int) -> list[int]:
@@ -74,6 +75,7 @@ class Draws:
 
     @property
     def gain(self) -> Array:
+        """[..] F1 points from layer 0 to all layers."""
         return self.curve[:, -1] - self.curve[:, 0]
 
     @property
@@ -86,13 +88,6 @@ class Draws:
     def depth(self) -> Array:
         """Expected layer as a share of the depth."""
         return series.expected_layer(self.curve) / (self.curve.shape[-1] - 1)
-
-
-def f1(counts: Array) -> Array:
-    """Micro-averaged F1 in percent of counts [3, ...]; 0 where there is nothing to find or to say."""
-    hits, extra, missed = counts
-    whole = 2 * hits + extra + missed
-    return 100 * 2 * hits / np.where(whole > 0, whole, 1)
 
 
 def draws(outcome: Outcome, source: int, *, resamples: int, seed: int) -> Draws:
@@ -165,8 +160,8 @@ def _task(drawn: Draws) -> dict[str, Any]:
         "expected_depth": _when(drawn.defined, drawn.depth, n),
         "k_delta": _when(drawn.defined, series.gain_bits(drawn.curve), n),
         "first_third": _when(drawn.defined, series.share_of_gain(drawn.curve, THIRD), n),
-        "centre_of_gravity": stats.interval(series.centre_of_gravity(drawn.mix), drawn.seeds),
-        "centre_depth": stats.interval(series.centre_of_gravity(drawn.mix) / last, drawn.seeds),
+        "center_of_gravity": stats.interval(series.center_of_gravity(drawn.mix), drawn.seeds),
+        "center_depth": stats.interval(series.center_of_gravity(drawn.mix) / last, drawn.seeds),
         "k_s": stats.interval(series.mix_bits(drawn.mix), drawn.seeds),
         "curve": {str(layer): stats.interval(drawn.curve[:, layer], n) for layer in drawn.depths},
         "delta": {str(layer): stats.interval(gain, n) for layer, gain in zip(drawn.depths[1:], delta.T, strict=True)},
@@ -214,7 +209,7 @@ def _order(depth: Mapping[str, Array], published: Sequence[str]) -> dict[str, An
 def _resampled(counts: Array, resamples: int, seed: int) -> Array:
     """F1 draws [1 + resamples, probes] of counts [3, probes, sentences]."""
     weights = stats.resample_weights(counts.shape[-1], resamples=resamples, seed=seed)
-    return f1(np.einsum("rn,cpn->crp", weights, counts, optimize=True))
+    return series.f1(np.einsum("rn,cpn->crp", weights, counts, optimize=True))
 
 
 def _when(defined: bool, values: Array | None, n: int) -> dict[str, Any]:

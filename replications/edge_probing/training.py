@@ -20,6 +20,7 @@ from replications.edge_probing import probe as pr
 from replications.edge_probing.examples import Batch, Example, Examples
 from replications.edge_probing.probe import DROPOUT, Probe, Shape
 from replications.edge_probing.states import States
+from replications.probing import series
 
 HALVE_AFTER, STOP_AFTER, SMALLEST_RATE = 5, 20, 1e-6  # validations, validations, learning rate
 EVALUATED = 64  # sentences per batch when nothing is learnt
@@ -137,7 +138,7 @@ def train(probes: Sequence[Probe], shape: Shape, states: States, data: Examples,
         if step % rhythm.validate_every and step < rhythm.max_steps:
             continue
         current = {name: tensor.detach() for name, tensor in optimiser.parameters.items()}
-        scores = f1(counts(current, layers[alive], going, states, data.dev, data.scored).sum(dim=-1))
+        scores = series.f1(counts(current, layers[alive], going, states, data.dev, data.scored).sum(dim=-1))
         gained, goes_on = course.after(alive, scores, step)
         for name, tensor in best.items():
             tensor[alive[gained]] = current[name][gained]
@@ -163,12 +164,6 @@ def counts(
         for kind, hits in enumerate((said & gold, said & ~gold, ~said & gold)):
             found[kind].index_add_(1, start + batch.sentence, hits.sum(dim=-1).float().cpu())
     return found
-
-
-def f1(found: Tensor) -> Tensor:
-    """Micro-averaged F1 in percent of [3, ...] counts; 0 where there is nothing to find or to say."""
-    hits, extra, missed = found
-    return 100 * 2 * hits / (2 * hits + extra + missed).clamp(min=1)
 
 
 def _forever(split: list[Example], size: int, seed: int) -> Iterator[list[Example]]:

@@ -31,6 +31,7 @@ class Held:
 
     @property
     def train(self) -> NDArray[np.bool_]:
+        """[words] whether a kept word is for training."""
         return self.words.train[self.keep]
 
     @property
@@ -59,6 +60,7 @@ class Outcome:
 
     @classmethod
     def empty(cls, seeds: int) -> Outcome:
+        """Nothing measured yet."""
         return cls({}, {}, {}, {}, {}, seeds, {})
 
 

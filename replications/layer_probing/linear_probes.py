@@ -40,6 +40,7 @@ class Probes:
 
     @property
     def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All four tensors, in the order above."""
         return self.weights, self.bias, self.gradient, self.evaluations
 
 

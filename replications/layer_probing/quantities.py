@@ -31,6 +31,7 @@ class Resampling:
 
     @property
     def n(self) -> int:
+        """How many words."""
         return len(self.group)
 
     def means(self, values: ArrayLike, only: NDArray[np.bool_] | None = None) -> Array:

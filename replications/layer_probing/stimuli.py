@@ -44,6 +44,7 @@ class Words:
 
     @property
     def words(self) -> list[str]:
+        """All words of all sentences, in order."""
         return [word for sentence in self.sentences for word in sentence]
 
 
@@ -59,6 +60,7 @@ class Place:
 
     @property
     def type(self) -> str:
+        """The word in lower case."""
         return self.words[self.index].lower()
 
 

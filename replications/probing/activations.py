@@ -59,6 +59,7 @@ class Activations:
 
     @property
     def width(self) -> int:
+        """d, dimensions of a state."""
         return self.chunks[0]["states"].shape[2]
 
     @cached_property

@@ -6,10 +6,26 @@ nothing is NaN. The ratios are formulas: whether a total gain is large enough to
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Array = NDArray[np.float64]
+Counts = TypeVar("Counts", NDArray[np.float64], "Tensor")
+
+
+def f1(counts: Counts) -> Counts:
+    """Micro-averaged F1 in percent of [3, ...] true positives, false positives, false negatives, arrays or tensors.
+
+    0 where there is nothing to find or to say.
+    """
+    hits, extra, missed = counts
+    whole = 2 * hits + extra + missed
+    return 200 * hits / (whole + (whole == 0))
 
 
 def gains(scores: ArrayLike) -> Array:
@@ -28,7 +44,7 @@ def gain_bits(scores: ArrayLike) -> Array:
     return _bits_from_uniform(gains(scores).clip(min=0))
 
 
-def centre_of_gravity(weights: ArrayLike) -> Array:
+def center_of_gravity(weights: ArrayLike) -> Array:
     """E_s, the mean layer weighted by scalar-mix weights at layers 0..L (equation 2); layers."""
     weights = np.asarray(weights, dtype=float)
     return _over((weights * np.arange(weights.shape[-1])).sum(-1), weights.sum(-1))

@@ -44,11 +44,11 @@ def test_expected_layer_is_a_mean_weighted_by_gains(curve):
 
 
 @given(curves)
-def test_centre_of_gravity_and_mix_bits_match_numpy_and_scipy(weights):
+def test_center_of_gravity_and_mix_bits_match_numpy_and_scipy(weights):
     uniform = [1 / len(weights)] * len(weights)
     share = np.array(weights) / sum(weights)
     layers = np.arange(len(weights))
-    assert r.centre_of_gravity(*weights) == pytest.approx(np.average(layers, weights=weights))
+    assert r.center_of_gravity(*weights) == pytest.approx(np.average(layers, weights=weights))
     assert r.mix_bits(*weights) == pytest.approx(stats.entropy(share, uniform, base=2), abs=1e-9)
 
 

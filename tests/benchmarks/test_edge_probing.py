@@ -43,11 +43,12 @@ def series(request):
 def ours(series, probes):
     """Test F1 of these probes."""
     from replications.edge_probing import probe, training
+    from replications.probing.series import f1
 
     _, data, states, _, shape, rhythm = series
     fitted = training.train(probes, shape, states, data, rhythm, seed=0)
     layers = probe.allowed(probes, shape)
-    return training.f1(training.counts(fitted.parameters, layers, probes, states, data.test, data.scored).sum(dim=-1))
+    return f1(training.counts(fitted.parameters, layers, probes, states, data.test, data.scored).sum(dim=-1))
 
 
 def alone(series):
@@ -82,6 +83,7 @@ def one_module(series, depth):
     import torch
 
     from replications.edge_probing import examples, probe, training
+    from replications.probing.series import f1
 
     _, data, _, table, shape, rhythm = series
     first = {name: tensor[0] for name, tensor in probe.initial([probe.Probe(depth, 1)], shape).items()}
@@ -106,7 +108,7 @@ def one_module(series, depth):
             said = module(*whole(part, table, depth), 1) > 0
             gold = examples.collate(part).labels[0].bool()
             found += torch.stack([(said & gold).sum(), (said & ~gold).sum(), (~said & gold).sum()])
-    return training.f1(found)
+    return f1(found)
 
 
 def whole(part, table, depth):

@@ -67,7 +67,7 @@ def test_the_sample_itself_is_the_value_and_baselines_need_no_model(tree):
     assert tree["shuffled"]["pos"]["value"] == pytest.approx(10, abs=2)
     assert tree["mix"]["pos"]["2"]["value"] == pytest.approx(0.2)
     assert tree["k_s"]["pos"]["value"] == pytest.approx(0, abs=1e-9)
-    assert tree["centre_of_gravity"]["pos"]["value"] == pytest.approx(2)
+    assert tree["center_of_gravity"]["pos"]["value"] == pytest.approx(2)
 
 
 def test_every_leaf_is_an_estimate(tree):
@@ -115,9 +115,9 @@ def test_a_draw_is_a_bootstrap_of_sentences():
     by_hand = []
     for _ in range(2000):
         chosen = rng.integers(SENTENCES, size=SENTENCES)
-        by_hand.append(summary.f1(each.counts[:, rows][:, :, chosen].sum(axis=-1)))
+        by_hand.append(series.f1(each.counts[:, rows][:, :, chosen].sum(axis=-1)))
     assert drawn.curve[1:].std(axis=0) == pytest.approx(np.std(by_hand, axis=0), rel=0.1)
-    assert drawn.curve[0] == pytest.approx(summary.f1(each.counts[:, rows].sum(axis=-1)))
+    assert drawn.curve[0] == pytest.approx(series.f1(each.counts[:, rows].sum(axis=-1)))
 
 
 @settings(deadline=None, max_examples=40)

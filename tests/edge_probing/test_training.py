@@ -93,7 +93,7 @@ def test_the_expected_layer_is_where_the_information_appears(appears, two):
     probes = [Probe(depth, 1) for depth in range(LAYERS)]
     fitted = training.train(probes, shape, states, data, QUICK, seed=0)
     found = training.counts(fitted.parameters, pr.allowed(probes, shape), probes, states, data.test, data.scored)
-    curve = training.f1(found.sum(dim=-1)).numpy()
+    curve = series.f1(found.sum(dim=-1)).numpy()
     assert curve[-1] > 85
     assert series.expected_layer(curve) == pytest.approx(appears, abs=0.3)
     assert series.gain_bits(curve) == pytest.approx(1.585, abs=0.4)  # all of the gain at one layer of three: log2(3)
@@ -104,7 +104,7 @@ def test_shuffled_labels_are_not_learnt():
     probes = [Probe(3, 1), Probe(3, 1, shuffled=True)]
     fitted = training.train(probes, shape, states, data, QUICK, seed=0)
     found = training.counts(fitted.parameters, pr.allowed(probes, shape), probes, states, data.test, data.scored)
-    real, dealt = training.f1(found.sum(dim=-1)).tolist()
+    real, dealt = series.f1(found.sum(dim=-1)).tolist()
     assert real > 85
     assert dealt < 45
 
@@ -130,4 +130,4 @@ def test_counts_per_sentence_against_a_loop_and_only_scored_labels_count():
 
 
 def test_f1_of_nothing_is_nothing():
-    assert training.f1(torch.tensor([[0.0, 3.0], [0.0, 1.0], [0.0, 1.0]])).tolist() == [0.0, 75.0]
+    assert series.f1(torch.tensor([[0.0, 3.0], [0.0, 1.0], [0.0, 1.0]])).tolist() == [0.0, 75.0]

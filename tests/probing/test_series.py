@@ -25,7 +25,7 @@ def test_a_single_step_has_its_own_layer_and_the_most_bits(layers, step, height)
 @given(weights)
 def test_weights_against_numpy_and_scipy(values):
     share = np.array(values) / sum(values)
-    assert series.centre_of_gravity(values) == pytest.approx(np.average(np.arange(len(values)), weights=values))
+    assert series.center_of_gravity(values) == pytest.approx(np.average(np.arange(len(values)), weights=values))
     uniform = np.full(len(values), 1 / len(values))
     assert series.mix_bits(values) == pytest.approx(stats.entropy(share, uniform, base=2), abs=1e-9)
 
@@ -33,7 +33,7 @@ def test_weights_against_numpy_and_scipy(values):
 @given(st.lists(st.floats(0, 100), min_size=4, max_size=20).filter(lambda curve: abs(curve[-1] - curve[0]) > 1))
 def test_draws_are_computed_as_single_series_are(curve):
     both = np.stack([curve, np.array(curve) ** 2 / 100])
-    for function in (series.expected_layer, series.gain_bits, series.centre_of_gravity, series.mix_bits):
+    for function in (series.expected_layer, series.gain_bits, series.center_of_gravity, series.mix_bits):
         together = function(both)
         assert together == pytest.approx([float(function(one)) for one in both], nan_ok=True)
 
@@ -55,7 +55,7 @@ def test_share_of_gain_is_read_off_the_straight_lines_between_layers(end, share)
     assert series.share_of_gain([0, 1, 2, 3], end) == pytest.approx(end)
 
 
-@pytest.mark.parametrize("relation", ["expected_layer", "gain_bits", "centre_of_gravity", "mix_bits"])
+@pytest.mark.parametrize("relation", ["expected_layer", "gain_bits", "center_of_gravity", "mix_bits"])
 def test_every_printed_value_follows_from_the_authors_own_series(relation):
     tables = [table for table in read_tables().values() if table.relation == relation]
     rows = [(row, table.decimals[0]) for table in tables for row in table.rows.values()]
