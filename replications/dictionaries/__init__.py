@@ -1,0 +1,1 @@
+"""Dictionaries of features: sparse autoencoders, how they are trained, stored and measured."""
