@@ -1,0 +1,103 @@
+"""The toy models of superposition: train them all, name what they look like, hold it against theory and controls.
+
+1. Sweeps over sparsity at two sizes; the same with a linear model, which is the control.
+2. Five features in two dimensions: the figure by sparsity, and where a pentagon becomes two pairs.
+3. Bipyramids in three dimensions; 400 features in 30: dimensions per feature. Untrained weights are the control.
+4. Phase diagrams, against what theory predicts.
+
+Nothing is read: inputs are drawn, so the only model is `toy`. Every experiment is a shard: a killed run resumes.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from replications.errors import Refusal
+from replications.files import write_csv, write_json
+from replications.lens.shards import Keep, keep
+from replications.settings import room_params
+from replications.superposition import experiments, figures, phases, quantities, tables
+from replications.superposition.training import Trained, untrained
+
+ROOM, MODEL, LANGUAGE = "superposition", "toy", "en"
+
+
+def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
+    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    if (model, language) != (MODEL, LANGUAGE):
+        wanted = f"model should be {MODEL} and language {LANGUAGE}"
+        raise Refusal(f"room {ROOM} trains toy models on drawn inputs: {wanted}, not {model} and {language}")
+    params = room_params(ROOM, profile)
+    with keep({"room": ROOM, "model": model, "device": device, "params": params}) as kept:
+        trained = train_all(params, kept, device)
+        tree = trees(trained, params)
+        provenance = {
+            "versions": {"torch": torch.__version__}, "machine": platform.machine(), "device": device,
+            "threads": torch.get_num_threads(), "dtype": "float32", "params": params, "models": count(trained),
+        }  # fmt: skip
+        _write(out, trained, tree, params, provenance)
+    return tree
+
+
+def train_all(params: Mapping[str, Any], kept: Keep, device: str) -> dict[str, Trained]:
+    """All models by experiment; names with a slash are of one family."""
+    trained = {}
+    for name in experiments.SWEEPS:
+        for kind in ("relu", "linear"):
+            trained[f"{name}/{kind}"] = experiments.sweep(name, params, kept, device, linear=kind == "linear")
+    trained["sparsity"], trained["uneven"] = experiments.plane(params, kept, device)
+    for name in experiments.BIPYRAMIDS:
+        trained[f"bipyramid/{name}"] = experiments.bipyramid(name, params, kept, device)
+    trained["plateaus"] = experiments.plateaus(params, kept, device)
+    for shape in phases.SHAPES:
+        trained[f"phases/{shape}"] = experiments.phase_diagram(shape, params, kept, device)
+    return trained
+
+
+def trees(trained: Mapping[str, Trained], params: Mapping[str, Any]) -> dict[str, Any]:
+    """`measured`, and `control`: linear models for the sweeps, untrained weights for geometry and plateaus."""
+    draws = {"resamples": params["resamples"], "seed": params["seed"]}
+    measured: dict[str, Any] = quantities.plane(trained["sparsity"], trained["uneven"], draws)
+    control: dict[str, Any] = {}
+    for name, (_, m, _) in experiments.SWEEPS.items():
+        measured[name] = quantities.sweep(trained[f"{name}/relu"], m, draws)
+        control[name] = quantities.sweep(trained[f"{name}/linear"], m, draws)
+    measured["bipyramids"] = {name: quantities.bipyramid(name, trained[f"bipyramid/{name}"])
+                              for name in experiments.BIPYRAMIDS}  # fmt: skip
+    measured["plateaus"] = quantities.plateaus(trained["plateaus"].W, trained["plateaus"].b, draws)
+    measured["phases"] = {shape: quantities.phase_diagram(trained[f"phases/{shape}"], shape, params["phase_cells"])
+                          for shape in phases.SHAPES}  # fmt: skip
+    settings, seeds, n, m = trained["plateaus"].W.shape
+    raw = untrained(settings, seeds, n, m, seed=params["seed"])
+    control["plateaus"] = quantities.plateaus(raw, None, draws)
+    plain = quantities.figures(untrained(1, params["restarts"], 5, 2, seed=params["seed"])[0])
+    control["geometry"] = dict.fromkeys((*experiments.GEOMETRY, "uniform"), plain)
+    return {"measured": measured, "control": control}
+
+
+def count(trained: Mapping[str, Trained]) -> int:
+    """How many models were trained; those of the plane are two families of one run."""
+    return sum(models.loss.numel() for models in trained.values())
+
+
+def _write(
+    out: Path, trained: Mapping[str, Trained], tree: dict[str, Any], params: Mapping[str, Any],
+    provenance: dict[str, Any],
+) -> None:  # fmt: skip
+    densities = experiments.plateau_densities(params)
+    made = {
+        "sweeps": tables.sweeps(trained),
+        "geometry": tables.plane(trained),
+        "plateaus": tables.plateaus(trained["plateaus"], densities),
+        "phases": tables.phase_cells(trained, params["phase_cells"]),
+    }
+    for name, rows in made.items():
+        write_csv(out / f"{name}.csv", rows)
+    figures.draw(out, trained, densities, made["phases"], params["phase_cells"])
+    write_json(out / "provenance.json", provenance)
+    write_json(out / "metrics.json", tree)

@@ -1,0 +1,82 @@
+"""From a few tiny models to the evidence: all claims find their quantities, a killed run resumes, twice is the same."""
+
+import pytest
+
+from replications.claims.evidence import paths
+from replications.claims.schema import read_claims
+from replications.errors import Refusal
+from replications.lens import shards
+from replications.settings import ROOT, load_settings
+from replications.superposition import experiments, stage
+
+CLAIMS = read_claims(ROOT / "replications" / "superposition" / "claims.yaml")
+QUICK = {"steps": 20, "lr": 0.02, "batch": 16}
+PARAMS = {
+    "seed": 0, "sweep": QUICK, "sweep_seeds": 2, "plane": QUICK, "restarts": 3, "plateaus": QUICK,
+    "plateau_densities": 4, "plateau_seeds": 2, "phases": {"steps": 20, "lr": 0.02, "nodes": 2}, "phase_cells": 5,
+    "phase_models": 3, "resamples": 20,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Folder and tree of a run with few features where the paper has 400."""
+    out = tmp_path_factory.mktemp("out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "PLATEAUS", (40, 6))
+        patch.setattr(stage, "room_params", lambda room, profile: PARAMS)
+        patch.setattr(shards.store, "cache_root", lambda: tmp_path_factory.mktemp("cache"))
+        tree = stage.run(model="toy", language="en", device="cpu", profile="default", out=out)
+    return out, tree
+
+
+def test_everything_is_written(small):
+    out, tree = small
+    csvs = {f"{name}.csv" for name in ("sweeps", "geometry", "plateaus", "phases")}
+    drawn = {f"{name}.{kind}" for name in ("sweeps", "geometry", "plateaus", "phases") for kind in ("svg", "png")}
+    assert {file.name for file in out.iterdir()} == csvs | drawn | {"metrics.json", "provenance.json"}
+    assert tree.keys() == {"measured", "control"}
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_every_claim_is_about_something_that_is_measured(small, claim):
+    _, tree = small
+    known = set(paths(tree["measured"]))
+    # of models that are hardly trained, none may lie beside a line or below the dense D*
+    known |= {f"plateaus.lines.{name}.enrichment" for name in stage.quantities.LINES} | {"plateaus.dstar.sticky"}
+    assert set(claim.quantities) <= known
+
+
+def test_params_have_what_a_run_reads():
+    assert set(load_settings().rooms["superposition"]) == set(PARAMS)
+
+
+def test_anything_but_the_toy_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="model should be toy and language en"):
+        stage.run(model="gpt2", language="en", device="cpu", profile="default", out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_run_resumes_with_the_same_models(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "PLATEAUS", (40, 6))
+    calls = []
+
+    def run(limit):
+        with shards.keep({"room": "r", "model": "toy"}, tmp_path) as kept:
+
+            def counted(name, make):
+                def made():
+                    if len(calls) == limit:
+                        raise KeyboardInterrupt
+                    calls.append(name)
+                    return make()
+
+                return kept(name, made)
+
+            return stage.train_all(PARAMS, counted, "cpu")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(3)
+    again, fresh = run(99), stage.train_all(PARAMS, lambda name, make: make(), "cpu")
+    assert len(calls) == len(set(calls))
+    assert all((again[name].W == fresh[name].W).all() for name in fresh)
