@@ -1,0 +1,174 @@
+"""From a tiny model to the evidence: every claim finds its quantity, both sets of weights are there."""
+
+import pandas as pd
+import pytest
+import torch
+from dictionaries import tiny
+
+from replications.claims.compare import judge
+from replications.claims.evidence import find, paths, read_evidence
+from replications.claims.schema import read_claims
+from replications.dictionaries import trained as module
+from replications.errors import Refusal
+from replications.files import read_json
+from replications.sae_features import sample, stage
+from replications.sae_features.classes import CLASSES
+from replications.settings import ROOT
+
+CLAIMS = read_claims(ROOT / "replications" / "sae_features" / "claims.yaml")
+OWN = {"seed": 1, "select_windows": 120, "test_windows": 100, "top": 5, "random_cards": 2, "resamples": 40}
+LEARNED = tiny.PARAMS | {
+    "shares": {"numbers": 0.3, "base64": 0.3, "udhr": 0.4}, "characters": 3000, "test_windows": 9,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patched(tmp_path_factory):
+    """The stage on the tiny model and its twin, whose corpus is small."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPLICATIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(module.load, "manifest", lambda entry: {"safetensors": "0" * 64})
+        patch.setattr(module, "room_params", lambda room, profile: LEARNED)
+        patch.setattr(module.corpus.datasets, "fetch", lambda name: texts(tmp_path_factory.mktemp(name)))
+        patch.setattr(stage, "room_params", lambda room, profile: {"sae": LEARNED, "sae_features": OWN}[room])
+        patch.setattr(stage, "load_model", lambda model, device, random_seed=None: tiny.loaded(seed=random_seed or 0))
+        yield patch
+
+
+WORDS = {
+    "heb": "כל בני האדם נולדו בני חורין ושווים בערכם. ",
+    "arb": "يولد جميع الناس أحرارا متساوين في الكرامة. ",
+    "rus": "Все люди рождаются свободными. ",
+    "ell_monotonic": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι. ",
+    "hin": "सभी मनुष्यों को गौरव प्राप्त है। ",
+    "cmn_hans": "人人生而自由在尊严和权利上一律平等 ",
+    "fra": "Tous les êtres humains naissent libres. ",
+    "deu_1996": "Alle Menschen sind frei geboren. ",
+    "eng": "All are born free in 1948. ",
+}
+
+
+def texts(folder):
+    """A declaration of one sentence in a few languages, as files of the corpus."""
+    found = {f"{name}.html": folder / f"{name}.html" for name in WORDS}
+    for name, text in WORDS.items():
+        found[f"{name}.html"].write_text(f"<html><body><p>{text * 60}</p></body></html>", encoding="utf-8")
+    return found
+
+
+@pytest.fixture(scope="module")
+def written(patched, tmp_path_factory):
+    """Folder and tree of a run."""
+    out = tmp_path_factory.mktemp("out") / "sae_features" / "tiny" / "en"
+    return out, stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
+
+
+def test_everything_is_written(written):
+    out, tree = written
+    assert {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()} == {
+        "metrics.json", "provenance.json", "cards/resid_pre.standard.html", "cards/resid_pre.topk.html",
+        "cards/resid_pre.batch_topk.html", "cards/mlp_post.standard.html",
+        *(f"{stem}.{kind}" for stem in ("specificity", "splitting") for kind in ("svg", "png", "csv")),
+    }  # fmt: skip
+    assert tree.keys() == {"measured", "control"}
+
+
+def test_the_run_is_the_same_again(written, patched, tmp_path):
+    out, _ = written
+    stage.run(model="tiny", language="en", device="cpu", profile="default", out=tmp_path)
+    for file in out.rglob("*.*"):
+        assert (tmp_path / file.relative_to(out)).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_every_claim_is_about_something_that_is_measured(written, claim):
+    _, tree = written
+    known = set(paths(tree["measured"]))
+    general = claim.general.quantities if claim.general else []
+    assert {without_form(path) for path in [*claim.quantities, *general]} <= known
+
+
+def without_form(path):
+    """The tiny dictionaries of neurons are L1 alone."""
+    return path.replace("mlp_post.batch_topk", "mlp_post.standard")
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.general], ids=lambda claim: claim.id)
+def test_every_general_form_can_be_judged(written, claim):
+    out, _ = written
+    evidence = read_evidence(out / "metrics.json")
+    assert judge(claim.general, find(evidence.measured, claim.general), whole_interval=True).outcome
+
+
+def test_the_control_has_the_quantities_of_its_own_dictionaries(written):
+    _, tree = written
+    lacking = {path.split(".")[1] for path in set(paths(tree["measured"])) - set(paths(tree["control"]))
+               if path.count(".") >= 1 and "example" not in path}  # fmt: skip
+    assert lacking <= {"batch_topk"}
+
+
+def test_every_class_of_the_text_is_found(written):
+    out, tree = written
+    assert tree["measured"]["prevalence"].keys() == set(CLASSES) - {"code"}
+    account = read_json(out / "provenance.json")
+    assert account["contexts"] == ["arabic", "base64", "cjk", "cyrillic", "deu", "devanagari", "english", "fra",
+                                   "greek", "hebrew", "numbers"]  # fmt: skip
+    assert set(account["windows_with_class"]["measured_on"]) == set(CLASSES) - {"code"}
+
+
+def test_scripts_are_easy_for_features_of_bytes(written):
+    """The tiny model reads bytes, so that a script's first byte tells it."""
+    _, tree = written
+    found = tree["measured"]["resid_pre"]["topk"]["hebrew"]
+    assert found["correlation"]["value"] > 0.3
+    assert found["correlation"]["ci_low"] <= found["correlation"]["value"] <= found["correlation"]["ci_high"]
+
+
+def test_the_tables_hold_the_numbers_of_the_tree(written):
+    out, tree = written
+    table = pd.read_csv(out / "specificity.csv").set_index(["weights", "site", "kind", "target", "class", "metric"])
+    for weights in ("measured", "control"):
+        leaf = tree[weights]["mlp_post"]["neuron"]["hebrew"]["correlation"]
+        assert table.loc[(weights, "mlp_post", "neuron", "proxy", "hebrew", "correlation"), "value"] == pytest.approx(
+            leaf["value"], rel=1e-4
+        )
+    rows = pd.read_csv(out / "splitting.csv")
+    parts = tree["measured"]["mlp_post"]["standard"]["splitting"]
+    assert (rows["kind"] == "standard").sum() == parts["neurons"]["value"] > 0
+    assert rows.query("kind == 'standard' and example")["neuron"].tolist() == [parts["example"]["neuron"]["value"]]
+
+
+def test_cards_show_what_was_chosen(written):
+    out, tree = written
+    page = (out / "cards" / "resid_pre.topk.html").read_text()
+    unit = tree["measured"]["resid_pre"]["topk"]["hebrew"]["unit"]["value"]
+    assert f'<article id="f{unit}">' in page
+    assert "at random" in page
+    assert "\ufffd" not in page.partition("suppresses")[0].partition("<ol>")[2]
+    assert len(page) < 300_000
+
+
+def test_an_encoder_is_refused(patched):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "load_model", lambda model, device: tiny.loaded(kind="encoder"))
+        with pytest.raises(Refusal, match="minilm: feature cards show what a direction does"):
+            stage.run(model="minilm", language="en", device="cpu", profile="default", out=None)
+
+
+def test_weights_that_give_no_numbers_are_refused(patched, written):
+    broken = tiny.loaded(seed=9)
+    text = module.read_text(broken, LEARNED)
+    taken = sample.take(broken, text, LEARNED["shares"], OWN)
+    trained = module.trained(tiny.loaded(), profile="default", text=text)
+    broken.hf_model.model.embed_tokens.weight.data[:] = torch.inf
+    with pytest.raises(Refusal, match="are not all finite"):
+        stage.measure.at_sites(broken, trained, taken, OWN, 4)
+
+
+def test_a_text_without_any_class_is_refused(patched):
+    shares = {"numbers": 1.0}
+    text = module.read_text(tiny.loaded(), LEARNED | {"shares": shares})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "MIN_WINDOWS", 10**6)
+        with pytest.raises(Refusal, match=r"none of the classes hebrew, .* occurs in 1000000 windows"):
+            sample.take(tiny.loaded(), text, shares, OWN)
