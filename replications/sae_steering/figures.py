@@ -1,0 +1,82 @@
+"""Concept score against fluency for every method and strength; and the best of each method by concept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from replications.report import plots
+
+COLOURS = {"feature": "#c44e52", "difference_of_means": "#4c72b0", "prompt": "#55a868", "random": "#8c8c8c"}
+LABELS = {"feature": "feature clamped", "difference_of_means": "difference of means", "prompt": "asked in words",
+          "random": "random feature clamped"}  # fmt: skip
+SCORES = {"lexical": "words of the concept (share)", "likelihood": "what it is about (nats)"}
+
+
+def draw(out: Path, steering: pd.DataFrame, tree: Mapping[str, Any], limit: float, title: str) -> None:
+    """Write frontier and concepts as SVG and PNG into `out`."""
+    draw_frontier(out / "frontier", steering[steering["weights"] == "measured"], limit, title)
+    draw_concepts(out / "concepts", tree, title)
+
+
+def draw_frontier(stem: Path, table: pd.DataFrame, limit: float, title: str) -> None:
+    """Gain over the unsteered text against the ratio of perplexities, and against damage; means over concepts."""
+    means = _gains(table)
+    panels = [("ratio", "lexical"), ("ratio", "likelihood"), ("damage", "likelihood")]
+    with plots.drawn(stem, len(panels), width=13, height=3.6) as (figure, axes):
+        for ax, (x, y) in zip(axes, panels, strict=True):
+            for method, label in LABELS.items():
+                part = means.loc[method]
+                line = "" if method == "prompt" else "-"  # tries are in no order
+                ax.plot(part[x], part[y], marker="o", linestyle=line, color=COLOURS[method], label=label, markersize=4)
+                for strength, row in part.iterrows():
+                    ax.annotate(f"{strength:g}", (row[x], row[y]), fontsize=6, xytext=(3, 3),
+                                textcoords="offset points", color=COLOURS[method])  # fmt: skip
+            ax.axhline(0, color="0.6", linewidth=0.8)
+            ax.set_ylabel(f"gain: {SCORES[y]}", fontsize=8)
+            if x == "ratio":
+                ax.set_xscale("log")
+                ax.axvline(limit, color="0.6", linewidth=0.8, linestyle=":")
+                ax.set_xlabel("perplexity, over that of the unsteered text")
+            else:
+                ax.set_xlabel("rise of the loss on unrelated sentences (nats)")
+        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
+        figure.suptitle(
+            f"Concept against fluency; multiples of the maximum, or numbers of tries ({title})", fontsize=10
+        )
+
+
+def _gains(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over concepts by method and strength; `ratio` is the geometric mean of perplexity ratios."""
+    plain = table[table["method"] == "none"].set_index("concept")
+    own = table[table["method"] != "none"].copy()
+    for name in SCORES:
+        own[name] -= own["concept"].map(plain[name])
+    own["ratio"] = np.log(own["perplexity"] / own["concept"].map(plain["perplexity"]))
+    means = own.groupby(["method", "strength"])[[*SCORES, "ratio", "damage"]].mean()
+    return means.assign(ratio=np.exp(means["ratio"]))
+
+
+def draw_concepts(stem: Path, tree: Mapping[str, Any], title: str) -> None:
+    """Gain of each method's best fluent strength, on prompts that did not choose it, with 95 % intervals."""
+    names = [*tree["concepts"], "all"]
+    with plots.drawn(stem, len(SCORES), width=12, height=3.4) as (figure, axes):
+        for ax, (score, label) in zip(axes, SCORES.items(), strict=True):
+            for i, method in enumerate(LABELS):
+                leaves = [*(tree["concepts"][name][method][score] for name in names[:-1]), tree["best"][method][score]]
+                x = np.arange(len(names)) + 0.18 * (i - (len(LABELS) - 1) / 2)
+                ax.vlines(x, [leaf["ci_low"] for leaf in leaves], [leaf["ci_high"] for leaf in leaves],
+                          color=COLOURS[method])  # fmt: skip
+                ax.plot(x, [leaf["value"] for leaf in leaves], "o", color=COLOURS[method], markersize=4,
+                        label=LABELS[method])  # fmt: skip
+            ax.axhline(0, color="0.6", linewidth=0.8)
+            ax.axvline(len(names) - 1.5, color="0.8", linewidth=0.8)
+            ax.set_xticks(range(len(names)), names)
+            ax.set_title(f"gain: {label}", fontsize=9)
+        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
+        figure.suptitle(f"The best fluent strength of each method, on prompts that did not choose it ({title})",
+                        fontsize=10)  # fmt: skip

@@ -1,0 +1,59 @@
+"""The concepts file is what it says, and a malformed one is refused by file and row."""
+
+import pytest
+import yaml
+
+from replications.errors import Refusal
+from replications.sae_steering.concepts import FILE, read_concepts
+from replications.settings import room_params
+
+RAW = yaml.safe_load(FILE.read_text())
+
+
+def test_the_file_of_the_room_has_a_try_for_every_multiple():
+    params = room_params("sae_steering", "default")
+    found = read_concepts(tries=len(params["multiples"]))
+    assert len(found.concepts) == 6
+    assert len(found.prompts) >= room_params("sae_steering", "full")["prompts"]
+    assert len(found.neutral.held_out) >= room_params("sae_steering", "full")["damage_sentences"]
+
+
+def test_no_sentence_is_used_twice():
+    found = read_concepts()
+    groups = [*found.concepts, found.neutral]
+    texts = [text for group in groups for text in (*group.examples, *group.held_out)]
+    assert len(set(texts)) == len(texts)
+
+
+def broken(tmp_path, change):
+    raw = yaml.safe_load(FILE.read_text())
+    change(raw)
+    file = tmp_path / "concepts.yaml"
+    file.write_text(yaml.safe_dump(raw))
+    return file
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda raw: raw["concepts"][1].pop("topics"), r"concept 2 \(sea\), topics: Field required"),
+    (lambda raw: raw["concepts"][0]["lexicon"].append("War"), r"concept 1 \(war\), lexicon: .*lower case, not 'War'"),
+    (lambda raw: raw["concepts"][5].update(pattern="("), r"concept 6 \(code\), pattern: .*regular expression"),
+    (lambda raw: raw["concepts"][2].update(examples=[]), r"concept 3 \(rights\), examples: .*at least 1"),
+    (lambda raw: raw["concepts"][2].update(colour="red"), r"concept 3 \(rights\), colour: Extra"),
+    (lambda raw: raw["concepts"].insert(0, "war"), r"concept 1 \(no mapping\)"),
+    (lambda raw: raw.update(concepts=raw["concepts"][:1]), "concepts: .*at least 2"),
+    (lambda raw: raw["concepts"][1].update(name="war"), "concept war is there twice"),
+    (lambda raw: raw["concepts"][3]["prefixes"].pop(), "concept money has 3 prefixes; it should have 4"),
+    (lambda raw: raw.pop("neutral"), "neutral: Field required"),
+])  # fmt: skip
+def test_a_malformed_file_is_refused(tmp_path, change, said):
+    with pytest.raises(Refusal, match=said) as refused:
+        read_concepts(broken(tmp_path, change), tries=4)
+    assert str(refused.value).startswith(f"{tmp_path / 'concepts.yaml'}: ")
+
+
+@pytest.mark.parametrize("text", ["[1", "", "- a"])
+def test_what_is_no_such_file_is_refused(tmp_path, text):
+    file = tmp_path / "concepts.yaml"
+    file.write_text(text)
+    with pytest.raises(Refusal, match=r"concepts\.yaml"):
+        read_concepts(file)
