@@ -210,10 +210,10 @@ def _known(what: str, name: str, names: Iterable[str]) -> str:
 
 def _known_run(room: str, model: str | None, language: str, settings: "Settings") -> tuple[str, str]:
     """Model and language to run a room on, with the default model filled in; refuses what nobody knows."""
-    from replications.claims.schema import OWN_LANGUAGE, PRINTED
+    from replications.claims.schema import OWN_LANGUAGE
 
-    if _reads_printed_tables(room):
-        default, models_known, languages = PRINTED, [PRINTED], [OWN_LANGUAGE]
+    if weightless := _weightless(room):
+        default, models_known, languages = weightless, [weightless], [OWN_LANGUAGE]
     else:
         default = next((run.model for run in settings.runs.values()), "")
         models_known = list(_catalogue())
@@ -222,12 +222,12 @@ def _known_run(room: str, model: str | None, language: str, settings: "Settings"
     return _known("model", model or default, models_known), _known("language", language, languages)
 
 
-def _reads_printed_tables(room: str) -> bool:
-    """Whether all claims of the room are about printed tables, so that it needs no weights."""
+def _weightless(room: str) -> str | None:
+    """What stands for the model in a room of printed tables or toys, which needs no weights; None elsewhere."""
     from replications.claims.ledger import load_claims
-    from replications.claims.schema import PRINTED
+    from replications.claims.schema import WEIGHTLESS
 
-    return all(claim.model == PRINTED for claim in load_claims(room, _root()))
+    return next((claim.model for claim in load_claims(room, _root()) if claim.model in WEIGHTLESS), None)
 
 
 def _show(table: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from replications.claims.schema import PRINTED, Criterion, Estimate
+from replications.claims.schema import WEIGHTLESS, Criterion, Estimate
 from replications.errors import Refusal
 from replications.settings import ROOT, load_settings
 
@@ -46,7 +46,7 @@ def read_evidence(file: Path, root: Path = ROOT) -> Evidence:
 
 def rebuild_command(room: str, model: str, language: str, root: Path = ROOT) -> str:
     """The DVC command that makes this evidence again; `replicate run` where params.yaml has no such run."""
-    if model == PRINTED:
+    if model in WEIGHTLESS:
         return f"dvc repro --force {room}"
     name = load_settings(root).run_name(model, language)
     return f"dvc repro --force {room}@{name}" if name else run_command(room, model, language)

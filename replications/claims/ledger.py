@@ -19,6 +19,7 @@ from replications.claims.schema import (
     OWN_LANGUAGE,
     PAPERS_OWN,
     PRINTED,
+    WEIGHTLESS,
     Claim,
     Criterion,
     Finding,
@@ -92,8 +93,8 @@ def verdicts(root: Path = ROOT) -> "pandas.DataFrame":
 
 def why_absent(model: str, root: Path = ROOT) -> str:
     """Why a model has no evidence, from the catalogue alone, so that every machine writes the same table."""
-    if model == PRINTED:
-        return "the printed tables have not been audited"
+    if model in WEIGHTLESS:
+        return "the printed tables have not been audited" if model == PRINTED else "the toy has not been trained"
     from replications.lens.catalogue import load_catalogue
 
     entry = load_catalogue(root / "data" / "catalogue" / "models.yaml").get(model)

@@ -17,6 +17,8 @@ SIGNS = {"+": 1, "positive": 1, "-": -1, "negative": -1}
 OWN_LANGUAGE = "en"  # the language in which every paper here measured its own model
 PAPERS_OWN = "paper"  # top of the tree for what is measured on the paper's own stimuli, facts or circuit
 PRINTED = "printed"  # the model of claims about printed tables, which need no weights
+TOY = "toy"  # the model of claims about toy models, which a room trains itself
+WEIGHTLESS = (PRINTED, TOY)
 
 
 class Strict(BaseModel):

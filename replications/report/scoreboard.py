@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 from replications.claims.compare import as_text
 from replications.claims.evidence import run_command
 from replications.claims.ledger import COLUMNS, all_claims, verdicts
-from replications.claims.schema import OWN_LANGUAGE, PRINTED, Claim, Verdict
+from replications.claims.schema import OWN_LANGUAGE, PRINTED, WEIGHTLESS, Claim, Verdict
 from replications.files import write_csv, write_text
 from replications.report.forest import forest, panels
 from replications.settings import ROOT
@@ -120,7 +120,7 @@ def _room_table(claims: list[Claim], rows: list[dict]) -> str:
 
 def _claim_line(claim: Claim, places: list[tuple], cells: dict[tuple, dict]) -> list[str]:
     mark = "" if claim.asserted else " (memory)"
-    about = "" if claim.model == PRINTED else f" ({claim.model})"
+    about = "" if claim.model in WEIGHTLESS else f" ({claim.model})"
     published = f"{as_text(claim)} {claim.unit}".strip() + about
     line = [f"**{claim.id}**{mark}: {claim.statement}", published]
     line.append(_cell(cells.get((claim.id, claim.model, OWN_LANGUAGE))))
