@@ -61,11 +61,14 @@ class Checkout:
         return file
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread(request):
-    """Models as small as those of the tests spend their time waiting for a second thread; real ones may have it."""
+    """Models as small as those of the tests spend their time waiting for a second thread; real ones may have it.
+
+    Of a module as a whole: what its fixtures make and what its tests make again should be the same to the last bit.
+    """
     torch = sys.modules.get("torch")
-    if torch is None or request.node.get_closest_marker("model") or "benchmark" in request.fixturenames:
+    if torch is None or request.node.get_closest_marker("model") or "benchmarks" in request.node.path.parts:
         yield
         return
     threads = torch.get_num_threads()
