@@ -6,7 +6,6 @@ import platform
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,7 @@ from replications.lens.patching import Behaviour, Maps, PairBatch
 from replications.lens.roles import Cells
 from replications.lens.spans import Encoded, Encoder
 from replications.lens.stats import Array
-
-PACKAGES = ("torch", "transformers", "transformer_lens", "numpy")
+from replications.lens.versions import versions
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def _measure(loaded: Loaded, batch: PairBatch, patched: PairBatch, heads: bool) 
 def provenance(loaded: Loaded, params: dict[str, Any], device: str) -> dict[str, Any]:
     """What a reader needs to know about how the numbers were made: versions, threads, dtype, BOS, params."""
     return {
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "device": device,

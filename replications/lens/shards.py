@@ -12,7 +12,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from replications import files
 from replications.lens import store
-from replications.lens.experiment import PACKAGES
+from replications.lens.versions import versions
 
 Keep = Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]]
 CODE = Path(__file__).resolve().parents[1]
@@ -66,7 +65,7 @@ def _owner(identity: Mapping[str, Any]) -> str:
 
 def _place(identity: Mapping[str, Any], cache: Path) -> Path:
     """Folder of a run's shards: who it belongs to, and a digest of what its numbers depend on."""
-    made_by = {name: version(name) for name in PACKAGES} | {"code": _code()}
+    made_by = versions() | {"code": _code()}
     text = json.dumps([identity, made_by], sort_keys=True)
     return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -7,6 +7,7 @@ same draw resamples numerator and denominator of a ratio, and both curves of a c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,18 @@ def leaf(value: Any, low: float | None = None, high: float | None = None, n: int
     return {"value": value, "ci_low": low, "ci_high": high, "n": n}
 
 
+@lru_cache(maxsize=8)  # one sample is asked about many quantities
 def resample_weights(n: int, *, resamples: int, seed: int) -> Array:
-    """Weights [1 + resamples, n] of a bootstrap over n prompts; row 0 is the sample itself. Rows sum to 1."""
+    """Weights [1 + resamples, n] of a bootstrap over n prompts; row 0 is the sample itself. Rows sum to 1.
+
+    Read-only, as all who ask for the same get the same.
+    """
     if n < 1:
         raise ValueError("cannot resample an empty sample")
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples) / n
-    return np.concatenate([np.full((1, n), 1 / n), drawn])
+    weights = np.concatenate([np.full((1, n), 1 / n), drawn])
+    weights.flags.writeable = False
+    return weights
 
 
 def interval(draws: Array, n: int) -> dict[str, Any]:

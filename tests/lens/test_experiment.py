@@ -8,6 +8,7 @@ from tiny_models import random_pairs, tiny_model
 
 from replications.lens import experiment, patching
 from replications.lens.engine import families
+from replications.lens.versions import PACKAGES
 
 BATCH = patching.batch_pairs(*random_pairs([7, 5, 6], changed={3}))
 
@@ -40,4 +41,4 @@ def test_provenance_says_how_the_numbers_were_made():
     record = experiment.provenance(loaded("llama"), {"seed": 1}, "cpu")
     assert record["bos_id"] == 1
     assert record["params"] == {"seed": 1}
-    assert set(record["versions"]) == set(experiment.PACKAGES)
+    assert set(record["versions"]) == set(PACKAGES)
