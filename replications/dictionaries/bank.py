@@ -1,4 +1,4 @@
-"""Several dictionaries of one kind and size, trained on the same inputs as one batched tensor program.
+"""Several dictionaries of one kind and size, trained on the same inputs as one batched program, gradients by hand.
 
 Members differ in their seed, and standard ones in their L1 coefficient. Inputs are normalised (`stream.scale_of`), so
 that a coefficient means the same at every hook point. Nothing here draws from global random state.
@@ -11,17 +11,22 @@ from collections.abc import Mapping
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from replications.dictionaries import recipes
+from replications.dictionaries import codes, recipes
+from replications.dictionaries.codes import Codes
 from replications.dictionaries.recipes import Recipe
-from replications.dictionaries.sae import TENSORS, Dictionary, keep_top
+from replications.dictionaries.sae import TENSORS, Dictionary
 from replications.dictionaries.seeds import generator
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class Bank:
-    """m dictionaries. `tensors` are the weights, stacked; `since_fired` [m, h] counts tokens since a feature fired."""
+    """m dictionaries. `tensors` are the weights, stacked, W_enc [m, h, d] with one row per feature.
+
+    `since_fired` [m, h] counts the tokens since a feature fired.
+    """
 
     def __init__(self, recipe: Recipe, start: Float[Tensor, " d"]) -> None:
         """`start` is where the pre-bias begins: the geometric median of some inputs."""
@@ -29,71 +34,97 @@ class Bank:
         rows = torch.stack([_directions(recipe.h, len(start), seed) for seed in recipe.seeds]).to(start.device)
         m = len(recipe.seeds)
         self.tensors = {
-            "W_enc": rows.mT.contiguous(), "b_enc": rows.new_zeros(m, recipe.h),
+            "W_enc": rows.clone(), "b_enc": rows.new_zeros(m, recipe.h),
             "W_dec": rows, "b_dec": start.expand(m, -1).clone(),
         }  # fmt: skip
+        for tensor in self.tensors.values():
+            tensor.grad = torch.zeros_like(tensor)
         self.threshold = rows.new_zeros(m)
         self.since_fired = torch.zeros(m, recipe.h, dtype=torch.int64, device=rows.device)
         self.l1 = torch.tensor(recipe.l1 or (0.0,) * m, device=rows.device)
-        for tensor in self.tensors.values():
-            tensor.requires_grad_()
         self.optimiser = torch.optim.Adam(self.tensors.values(), lr=recipe.peak_lr, **recipe.adam, fused=True)
 
+    @torch.no_grad()
     def step(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " m"]:
         """One optimiser step on a batch; the loss of each member before it."""
         pre = self.pre_activations(x)
-        f = self._activate(pre)
-        error = x - self._decode(f)
-        loss = error.square().mean(dim=(1, 2)) + self._penalty(x, pre, f, error)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.sum().backward()
+        extra = self._dead_codes(pre, x.shape[1])
+        f = codes.active(pre, self._least(pre))
+        loss, error = self._differentiate(f, x, x.expand(len(pre), -1, -1) - self.tensors["b_dec"][:, None], self.l1)
+        if extra is not None:
+            loss += self._explain(extra, x, error)
         self._update()
-        self._count(f.detach(), len(x))
-        return loss.detach()
+        self.since_fired = (self.since_fired + len(x)).masked_fill(f.fired, 0)
+        self.tokens += len(x)
+        return loss
 
     def pre_activations(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "m n h"]:
-        """(x - b_dec) W_enc + b_enc, with b_dec moved to the right so that its gradient costs no product of n rows."""
+        """(x - b_dec) W_enc^T + b_enc, with b_dec moved to the right, where it costs no product of n rows."""
         t = self.tensors
-        bias = t["b_enc"] - torch.bmm(t["b_dec"][:, None], t["W_enc"])[:, 0]
-        return torch.baddbmm(bias[:, None], x.expand(len(bias), -1, -1), t["W_enc"])
+        bias = t["b_enc"] - torch.bmm(t["W_enc"], t["b_dec"][..., None])[..., 0]
+        return torch.baddbmm(bias[:, None], x.expand(len(bias), -1, -1), t["W_enc"].mT)
 
-    def _decode(self, f: Float[Tensor, "m n h"]) -> Float[Tensor, "m n d"]:
-        return torch.baddbmm(self.tensors["b_dec"][:, None], f, self.tensors["W_dec"])
-
-    def _activate(self, pre: Float[Tensor, "m n h"]) -> Float[Tensor, "m n h"]:
+    def _least(self, pre: Float[Tensor, "m n h"]) -> Float[Tensor, "m n"]:
+        """What a pre-activation has to reach. Moves the running threshold of batch_topk."""
         if self.recipe.kind == "standard":
-            return pre.relu()
+            return pre.new_zeros(pre.shape[:2])
         if self.recipe.kind == "topk":
-            return keep_top(pre, self.recipe.k)
-        kept = pre.detach().relu().flatten(1).topk(self.recipe.k * pre.shape[1], sorted=False).values
-        smallest = kept.amin(dim=1)
-        rate = recipes.THRESHOLD_RATE if self.step_count else 1.0
-        self.threshold = torch.lerp(self.threshold, smallest, rate)
-        return pre.relu() * (pre >= smallest[:, None, None])
+            return pre.topk(self.recipe.k, sorted=False).values.amin(dim=-1)
+        smallest = pre.flatten(1).topk(self.recipe.k * pre.shape[1], sorted=False).values.amin(dim=1).relu()
+        self.threshold = torch.lerp(self.threshold, smallest, recipes.THRESHOLD_RATE if self.step_count else 1.0)
+        return smallest[:, None].repeat(1, pre.shape[1])
 
-    def _penalty(
-        self, x: Float[Tensor, "n d"], pre: Float[Tensor, "m n h"], f: Float[Tensor, "m n h"],
-        error: Float[Tensor, "m n d"],
-    ) -> Float[Tensor, " m"] | float:  # fmt: skip
-        """L1 for standard; else what dead features fail to explain of the error (Gao et al., appendix A.2)."""
-        if self.recipe.kind == "standard":
-            return self.l1 * f.sum(dim=-1).mean(dim=-1)
+    def _differentiate(
+        self, f: Codes, x: Float[Tensor, "n d"], target: Float[Tensor, "m n d"], l1: Float[Tensor, " m"]
+    ) -> tuple[Float[Tensor, " m"], Float[Tensor, "m n d"]]:
+        """Loss of f as a reconstruction of `target`, whose pre-bias has been taken off, and its error; sets gradients.
+
+        The loss is the mean squared error and l1 times an input's summed features, `x` what f was computed from.
+        """
+        t, n = self.tensors, len(x)
+        error = target - f.decode(t["W_dec"])
+        loss = error.square().mean(dim=(1, 2)) + l1 * f.value.sum(dim=(1, 2)) / n
+        e = error * (-2 / error[0].numel())
+        f.onto(e, out=t["W_dec"].grad)
+        g = f.back(e, t["W_dec"], l1 / n)
+        g.onto(x[None], out=t["W_enc"].grad)
+        self._through_bias(g.total())
+        t["b_dec"].grad += e.sum(dim=1)
+        return loss, error
+
+    def _through_bias(self, total: Float[Tensor, "m h"]) -> None:
+        """Gradients of what is added to x W_enc^T, given that sum's own."""
+        t = self.tensors
+        t["b_enc"].grad += total
+        t["W_enc"].grad -= total[..., None] * t["b_dec"][:, None]
+        t["b_dec"].grad -= torch.bmm(total[:, None], t["W_enc"])[:, 0]
+
+    def _dead_codes(self, pre: Float[Tensor, "m n h"], d: int) -> Codes | None:
+        """The strongest dead features of each input, d / 2 at most (Gao et al., appendix A.2); None of standard."""
         dead = self.dead
-        if not dead.any():
-            return 0.0
-        k = max(1, min(x.shape[1] // 2, int(dead.sum(dim=1).max())))
-        own = keep_top(pre.masked_fill(~dead[:, None], float("-inf")), k)
-        left = error.detach()
-        residue = (left - torch.bmm(own, self.tensors["W_dec"])).square().mean(dim=(1, 2))
-        scale = left.square().mean(dim=(1, 2)).clamp_min(1e-12)
-        return recipes.AUX_COEFFICIENT * dead.any(dim=1) * residue / scale
+        if self.recipe.kind == "standard" or not dead.any():
+            return None
+        k = max(1, min(d // 2, int(dead.sum(dim=1).max())))
+        own = pre.masked_fill(~dead[:, None], float("-inf"))
+        return codes.active(own, own.topk(k, sorted=False).values.amin(dim=-1))
+
+    def _explain(self, own: Codes, x: Float[Tensor, "n d"], left: Float[Tensor, "m n d"]) -> Float[Tensor, " m"]:
+        """The auxiliary loss: what dead features fail to explain of the error; its gradients are added."""
+        t = self.tensors
+        residue = left - own.decode(t["W_dec"])
+        weight = recipes.AUX_COEFFICIENT * self.dead.any(dim=1) / left.square().mean(dim=(1, 2)).clamp_min(1e-12)
+        e = residue * (weight * (-2 / left[0].numel()))[:, None, None]
+        t["W_dec"].grad += own.onto(e)
+        g = own.back(e, t["W_dec"], torch.zeros_like(weight))
+        t["W_enc"].grad += g.onto(x[None])
+        self._through_bias(g.total())
+        return weight * residue.square().mean(dim=(1, 2))
 
     @property
     def dead(self) -> Bool[Tensor, "m h"]:
         """Features that have not fired for `dead_after` tokens."""
         return self.since_fired >= self.recipe.dead_after
 
-    @torch.no_grad()
     def _update(self) -> None:
         """Adam, with the decoder's rows kept at norm 1: their gradients lose what would only stretch them."""
         rows = self.tensors["W_dec"]
@@ -101,13 +132,10 @@ class Bank:
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.lr_at(self.step_count)
         self.optimiser.step()
-        rows /= rows.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        normalize(rows, dim=-1, out=rows)
+        for name in ("b_enc", "b_dec"):  # the others' gradients are written, not added to
+            self.tensors[name].grad.zero_()
         self.step_count += 1
-
-    def _count(self, f: Float[Tensor, "m n h"], n: int) -> None:
-        fired = (f > 0).any(dim=1)
-        self.since_fired = (self.since_fired + n).masked_fill(fired, 0)
-        self.tokens += n
 
     @torch.no_grad()
     def resample(self, x: Float[Tensor, "n d"]) -> list[int]:
@@ -115,7 +143,8 @@ class Bank:
 
         Bricken et al. 2023, appendix "Neuron resampling". The new direction is the input less the pre-bias.
         """
-        losses = (x - self._decode(self._activate(self.pre_activations(x)))).square().mean(dim=-1)
+        f = codes.active(self.pre_activations(x), x.new_zeros(len(self.since_fired), len(x)))
+        losses = (x - f.decode(self.tensors["W_dec"]) - self.tensors["b_dec"][:, None]).square().mean(dim=-1)
         counts = []
         for member, seed in enumerate(self.recipe.seeds):
             dead = self.dead[member].nonzero()[:, 0]
@@ -130,16 +159,16 @@ class Bank:
     def _restart(self, member: int, dead: Int[Tensor, " j"], inputs: Float[Tensor, "j d"]) -> None:
         t = self.tensors
         alive = ~self.dead[member]
-        norm = recipes.RESAMPLED_NORM * t["W_enc"][member][:, alive].norm(dim=0).mean()
+        norm = recipes.RESAMPLED_NORM * t["W_enc"][member, alive].norm(dim=-1).mean()
         directions = inputs - t["b_dec"][member]
         directions = directions / directions.norm(dim=-1, keepdim=True).clamp_min(1e-12)
         t["W_dec"][member, dead] = directions
-        t["W_enc"][member, :, dead] = norm * directions.T
+        t["W_enc"][member, dead] = norm * directions
         t["b_enc"][member, dead] = 0
         for name in ("exp_avg", "exp_avg_sq"):
             moment = {key: self.optimiser.state[tensor][name] for key, tensor in t.items()}
             moment["W_dec"][member, dead] = 0
-            moment["W_enc"][member, :, dead] = 0
+            moment["W_enc"][member, dead] = 0
             moment["b_enc"][member, dead] = 0
         self.since_fired[member, dead] = 0
 
@@ -148,7 +177,7 @@ class Bank:
         held = {"threshold": self.threshold, "since_fired": self.since_fired,
                 "counts": torch.tensor([self.step_count, self.tokens])}  # fmt: skip
         for name, tensor in self.tensors.items():
-            held[name] = tensor.detach()
+            held[name] = tensor
             held |= {f"{name}.{part}": value for part, value in self.optimiser.state[tensor].items()}
         return held
 
@@ -166,7 +195,8 @@ class Bank:
 
     def dictionary(self, member: int) -> Dictionary:
         """One member as a dictionary of normalised inputs."""
-        held = {name: self.tensors[name][member].detach().clone() for name in TENSORS}
+        held = {name: self.tensors[name][member].clone() for name in TENSORS}
+        held["W_enc"] = held["W_enc"].T.contiguous()
         kind = self.recipe.kind
         threshold = self.threshold[member].expand(self.recipe.h).clone() if kind == "batch_topk" else None
         k = self.recipe.k if kind == "topk" else None

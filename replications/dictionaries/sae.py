@@ -53,10 +53,10 @@ class Dictionary:
 
     def encode(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n h"]:
         """Feature activations, none of them negative."""
-        pre = torch.addmm(self.b_enc, x - self.b_dec, self.W_enc)
+        pre = torch.addmm(self.b_enc - self.b_dec @ self.W_enc, x, self.W_enc)
         if self.kind == "topk":
             return keep_top(pre, self.k)
-        return pre.relu() if self.kind == "standard" else pre.relu() * (pre > self.threshold)
+        return pre.relu_() if self.kind == "standard" else torch.where(pre > self.threshold, pre, 0.0).relu_()
 
     def decode(self, f: Float[Tensor, "n h"]) -> Float[Tensor, "n d"]:
         """The activation that these features add up to."""

@@ -32,15 +32,15 @@ from replications.dictionaries.stream import Site, Stream
 from replications.dictionaries.train import Plan, Report, Training, check_budget, train
 from replications.errors import Refusal
 from replications.lens import load, store
-from replications.lens.experiment import PACKAGES
 from replications.lens.load import Loaded
+from replications.lens.versions import versions
 from replications.settings import room_params
 
 MANIFEST, STATISTICS = "manifest.json", "training.safetensors"
 RESAMPLED_AT = (1 / 8, 2 / 8, 3 / 8, 4 / 8)  # of the steps; in the paper 25k, 50k, 75k and 100k of a million
 WARMUP = 0.05  # of the steps
 # What training does; metrics and pages can change without anything being trained anew.
-MODULES = ("bank", "corpus", "recipes", "sae", "saelens", "seeds", "stream", "train", "trained")
+MODULES = ("bank", "codes", "corpus", "kernels", "recipes", "sae", "saelens", "seeds", "stream", "train", "trained")
 Key = tuple[str, str, int]  # site name, kind, seed
 
 
@@ -178,7 +178,7 @@ def _identity(
         "weights": load.manifest(loaded.entry)["safetensors"], "twin_seed": twin_seed, "corpus": text.digest,
         "plans": [str(each) for each in plans], "params": {name: params[name] for name in used}, "code": code,
         "device": next(loaded.hf_model.parameters()).device.type,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions() | {"numba": version("numba")},
     }  # fmt: skip
 
 

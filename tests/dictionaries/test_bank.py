@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from replications.dictionaries import metrics
+from replications.dictionaries import codes, metrics
 from replications.dictionaries.bank import Bank
 from replications.dictionaries.recipes import Recipe
-from replications.dictionaries.sae import KINDS
+from replications.dictionaries.sae import KINDS, keep_top
 from replications.errors import Refusal
 
 D, H = 6, 12
@@ -44,7 +44,7 @@ def test_a_step_of_the_standard_form_is_the_paper_s():
     """Squared error plus L1, Adam on gradients without their part along the decoder's rows, rows of norm 1."""
     bank, x = Bank(recipe("standard"), torch.full((D,), 0.1)), inputs()
     t = {name: tensor[0].detach().clone().requires_grad_() for name, tensor in bank.tensors.items()}
-    f = ((x - t["b_dec"]) @ t["W_enc"] + t["b_enc"]).relu()
+    f = ((x - t["b_dec"]) @ t["W_enc"].T + t["b_enc"]).relu()
     loss = ((x - f @ t["W_dec"] - t["b_dec"]) ** 2).mean() + 0.01 * f.sum(dim=1).mean()
     loss.backward()
     with torch.no_grad():
@@ -57,13 +57,36 @@ def test_a_step_of_the_standard_form_is_the_paper_s():
     assert torch.allclose(bank.tensors["b_dec"][0], t["b_dec"], atol=1e-5)
 
 
+@pytest.mark.parametrize("worthwhile", [0.0, 2.0])
+@pytest.mark.parametrize("kind", ["topk", "batch_topk"])
+def test_a_step_of_the_others_is_the_papers(kind, worthwhile, monkeypatch):
+    """Squared error of the features kept, and what the dead can explain of it: gradients are autograd's."""
+    monkeypatch.setattr(codes, "WORTHWHILE", worthwhile)  # entry by entry never, or always
+    bank, x = Bank(recipe(kind, (0, 1), dead_after=5), torch.full((D,), 0.1)), inputs()
+    bank.since_fired[0, [0, 4, 7]] = 9  # the other member has no dead feature
+    t = {name: tensor.clone().requires_grad_() for name, tensor in bank.tensors.items()}
+    pre = (x - t["b_dec"][:, None]) @ t["W_enc"].mT + t["b_enc"][:, None]
+    f = pre.relu() * (pre >= bank._least(pre.detach())[..., None])
+    error = x - f @ t["W_dec"] - t["b_dec"][:, None]
+    dead = pre.masked_fill(~bank.dead[:, None], float("-inf"))
+    residue = error.detach() - keep_top(dead, 3) @ t["W_dec"]
+    share = residue.square().mean((1, 2)) / error.detach().square().mean((1, 2))
+    loss = error.square().mean((1, 2)) + torch.tensor([1 / 32, 0]) * share
+    loss.sum().backward()
+    bank._update = lambda: None
+    assert torch.allclose(bank.step(x), loss, atol=1e-6)
+    for name, tensor in bank.tensors.items():
+        assert torch.allclose(tensor.grad, t[name].grad, atol=1e-6), name
+
+
 @pytest.mark.parametrize("kind", ["topk", "batch_topk"])
 def test_as_many_features_as_asked_are_active(kind):
     bank, x = Bank(recipe(kind), torch.zeros(D)), inputs()
-    f = bank._activate(bank.pre_activations(x))
-    assert (f > 0).sum() == 3 * len(x)
+    pre = bank.pre_activations(x)
+    active = codes.counts(pre, bank._least(pre))
+    assert active.sum() == 3 * len(x)
     if kind == "topk":
-        assert ((f > 0).sum(dim=-1) == 3).all()
+        assert (active == 3).all()
 
 
 def test_a_threshold_stands_in_for_the_batch():
@@ -83,10 +106,10 @@ def test_dead_features_are_pulled_towards_the_error(dead_after, moves):
         bank.tensors["b_enc"][0, 0] = -1.3
     pre = bank.pre_activations(x)
     assert (pre[0, :, 0] > 0).any()
-    assert (bank._activate(pre)[0, :, 0] == 0).all()
-    before = bank.tensors["W_enc"][0, :, 0].clone()
+    assert not codes.active(pre, bank._least(pre)).fired[0, 0]
+    before = bank.tensors["W_enc"][0, 0].clone()
     bank.step(x)
-    assert torch.equal(before, bank.tensors["W_enc"][0, :, 0]) != moves
+    assert torch.equal(before, bank.tensors["W_enc"][0, 0]) != moves
 
 
 def test_resampling_restarts_the_dead_and_nothing_else():
@@ -97,7 +120,7 @@ def test_resampling_restarts_the_dead_and_nothing_else():
     bank.since_fired[0, [2, 5]] = 60
     before = bank.state()["W_dec"].clone()
     alive = [i for i in range(H) if i not in (2, 5)]
-    norm = bank.tensors["W_enc"][0][:, alive].norm(dim=0).mean().item()
+    norm = bank.tensors["W_enc"][0, alive].norm(dim=1).mean().item()
     assert bank.resample(x) == [2]
     assert torch.equal(bank.state()["W_dec"][0, alive], before[0, alive])
     moved = x - bank.tensors["b_dec"][0].detach()
@@ -105,8 +128,8 @@ def test_resampling_restarts_the_dead_and_nothing_else():
     for i in (2, 5):
         row = bank.tensors["W_dec"][0, i].detach()
         assert (directions - row).norm(dim=1).min() < 1e-4  # an input less the pre-bias
-        assert bank.tensors["W_enc"][0, :, i].norm().item() == pytest.approx(0.2 * norm, rel=1e-4)
-        assert bank.optimiser.state[bank.tensors["W_enc"]]["exp_avg"][0, :, i].abs().sum() == 0
+        assert bank.tensors["W_enc"][0, i].norm().item() == pytest.approx(0.2 * norm, rel=1e-4)
+        assert bank.optimiser.state[bank.tensors["W_enc"]]["exp_avg"][0, i].abs().sum() == 0
     assert not bank.dead.any()
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from replications.toy_sae import bank as banks
+from replications.dictionaries import codes
 from replications.toy_sae.bank import ToyBank, l1_of
 from replications.toy_sae.ground_truth import activations, make_truth
 
@@ -28,20 +28,22 @@ def autograd(bank, x):
     return [part.grad for part in parts]
 
 
-@pytest.mark.parametrize("way", ["_dense", "_sparse"])
-def test_gradients_are_autograds(way):
+@pytest.mark.parametrize("worthwhile", [0.0, 2.0])
+def test_gradients_are_autograds(worthwhile, monkeypatch):
+    monkeypatch.setattr(codes, "WORTHWHILE", worthwhile)  # entry by entry never, or always
     bank, x = trained(), activations(TRUTH, 32, "more")
+    wanted = autograd(bank, x)
     bank._grads[0].fill_(9)  # what a step before left behind
-    getattr(bank, way)(slice(0, 3), x)
-    for found, wanted in zip(bank._grads, autograd(bank, x), strict=True):
-        assert torch.allclose(found, wanted, atol=1e-6)
-    assert bank.density.tolist() == pytest.approx((bank.encode(x) > 0).float().mean((1, 2)).tolist())
+    monkeypatch.setattr(bank.adam, "step", lambda: None)
+    bank.step(x, 0.01)
+    for found, expected in zip(bank._grads, wanted, strict=True):
+        assert torch.allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("below", [0.0, 1.1])
-def test_both_ways_train_the_same_dictionaries(monkeypatch, below):
+@pytest.mark.parametrize("worthwhile", [0.0, 2.0])
+def test_both_ways_train_the_same_dictionaries(monkeypatch, worthwhile):
     mixed = trained(60)
-    monkeypatch.setattr(banks, "SPARSE_BELOW", below)
+    monkeypatch.setattr(codes, "WORTHWHILE", worthwhile)
     assert torch.allclose(trained(60).packed, mixed.packed, atol=1e-4)
 
 
@@ -67,15 +69,18 @@ def test_decoder_rows_keep_their_length():
 def test_nothing_active_is_no_gradient():
     bank = trained()
     bank.b_enc.fill_(-99)
-    bank._sparse(slice(0, 3), activations(TRUTH, 32, "more"))
+    bank._grads[0].fill_(9)
+    bank.step(activations(TRUTH, 32, "more"), 0.0)
     assert all((part == 0).all() for part in bank._grads)
 
 
-@pytest.mark.parametrize(("density", "first"), [((0.5, 0.2, 0.01), 2), ((0.01, 0.01, 0.01), 0), ((0.01, 0.5, 0.01), 2)])
-def test_members_up_to_the_last_dense_one_are_dense(density, first):
+@pytest.mark.parametrize(("active", "first"), [((10, 4, 1), 1), ((10, 6, 1), 2), ((1, 1, 1), 0), ((1, 10, 1), 2)])
+def test_members_up_to_the_last_dense_one_are_dense(active, first):
     bank = ToyBank(12, 20, L1, lr=0.01, seed=0)
-    bank.density = torch.tensor(density)
-    assert bank._split() == first
+    pre = -torch.ones(3, 8, 20)
+    for member, n in enumerate(active):
+        pre[member, :, :n] = 1
+    assert bank._split(pre, torch.zeros(3, 8))[0] == first
 
 
 def test_published_coefficient():

@@ -1,0 +1,164 @@
+"""Sums over the active entries of features, compiled for the processor; `codes.py` says what they are for.
+
+Axes are member m, input n, and then feature h, entry k or coordinate d. `unit` [m, n, k] lists the active features of
+each input, rising, of which the first `count` [m, n] hold. By feature: the entries of feature j of member i are
+`place`[i, `start`[i, j] : `start`[i, j + 1]], as indices of the flattened [n, k], inputs rising. A sum runs in the same
+order however many threads there are.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import torch
+from numba import prange
+
+compiled = numba.njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+
+
+def use_threads() -> None:
+    """As many as torch has. When numba starts its own, it changes torch's number too, if both share OpenMP."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+@compiled
+def counted(pre, least):
+    """How many entries of each input are positive and no less than `least` [m, n]."""
+    m, n, h = pre.shape
+    count = np.empty((m, n), np.int32)
+    for i in prange(n):
+        for k in range(m):
+            some, bound, found = pre[k, i], least[k, i], 0
+            for j in range(h):
+                found += (some[j] > 0) & (some[j] >= bound)
+            count[k, i] = found
+    return count
+
+
+@compiled
+def listed(pre, least, most):
+    """`unit` of those entries; `most` is the largest count."""
+    m, n, h = pre.shape
+    unit = np.empty((m, n, most + 1), np.int32)  # the last is written to, and never read, after an input's last entry
+    for i in prange(n):
+        for k in range(m):
+            some, bound, to, at = pre[k, i], least[k, i], unit[k, i], 0
+            for j in range(h):
+                to[at] = j
+                at += (some[j] > 0) & (some[j] >= bound)
+    return unit
+
+
+@compiled
+def by_feature(unit, count, h):
+    """`start` and `place`."""
+    m, n, most = unit.shape
+    start = np.zeros((m, h + 1), np.int32)
+    place = np.empty((m, max(1, count.sum(axis=1).max())), np.int32)
+    for k in prange(m):
+        bounds = start[k]
+        for i in range(n):
+            for q in range(count[k, i]):
+                bounds[unit[k, i, q] + 1] += 1
+        for j in range(h):
+            bounds[j + 1] += bounds[j]
+        at = bounds.copy()
+        for i in range(n):
+            for q in range(count[k, i]):
+                j = unit[k, i, q]
+                place[k, at[j]] = i * most + q
+                at[j] += 1
+    return start, place
+
+
+@compiled
+def taken(unit, count, pre):
+    """Values [m, n, k] of `pre` [m, n, h] at the entries, 0 beyond the last."""
+    m, n, most = unit.shape
+    value = np.empty((m, n, most), np.float32)
+    for i in prange(n):
+        for k in range(m):
+            for q in range(count[k, i]):
+                value[k, i, q] = pre[k, i, unit[k, i, q]]
+            value[k, i, count[k, i] :] = 0
+    return value
+
+
+@compiled
+def decoded(unit, count, value, W):
+    """f W [m, n, d], where f [m, n, h] has `value` at the entries and is 0 elsewhere."""
+    (m, n, _), d = unit.shape, W.shape[2]
+    out = np.empty((m, n, d), np.float32)
+    for i in prange(n):
+        for k in range(m):
+            of, weight, end, sums, q = unit[k, i], value[k, i], count[k, i], out[k, i], 0
+            sums[:] = 0
+            while q + 4 <= end:  # four rows at a time, so that the sums are read and written a quarter as often
+                a, b, c, e = W[k, of[q]], W[k, of[q + 1]], W[k, of[q + 2]], W[k, of[q + 3]]
+                u, v, w, x = weight[q], weight[q + 1], weight[q + 2], weight[q + 3]
+                for j in range(d):
+                    sums[j] += u * a[j] + v * b[j] + w * c[j] + x * e[j]
+                q += 4
+            while q < end:
+                a, u = W[k, of[q]], weight[q]
+                for j in range(d):
+                    sums[j] += u * a[j]
+                q += 1
+    return out
+
+
+@compiled
+def products(unit, count, e, W, extra):
+    """The entries [m, n, k] of e W^T + extra, 0 beyond the last; `extra` is a number per member."""
+    (m, n, most), d = unit.shape, W.shape[2]
+    out = np.empty((m, n, most), np.float32)
+    for i in prange(n):
+        for k in range(m):
+            own = e[k, i]
+            for q in range(count[k, i]):
+                row, total = W[k, unit[k, i, q]], np.float32(0)
+                for j in range(d):
+                    total += own[j] * row[j]
+                out[k, i, q] = total + extra[k]
+            out[k, i, count[k, i] :] = 0
+    return out
+
+
+@compiled
+def scattered(start, place, value, e, out):
+    """f^T e into `out` [m, h, d]; e [l, n, d] is each member's own, or the same for all (l = 1)."""
+    (m, h, d), most = out.shape, value.shape[2]
+    for j in prange(h):
+        for k in range(m):
+            of, weight, from_, sums = place[k], value[k], e[k % len(e)], out[k, j]
+            q, end = start[k, j], start[k, j + 1]
+            sums[:] = 0
+            while q + 4 <= end:
+                p, r, s, t = of[q], of[q + 1], of[q + 2], of[q + 3]
+                a, b, c, f = from_[p // most], from_[r // most], from_[s // most], from_[t // most]
+                u, v = weight[p // most, p % most], weight[r // most, r % most]
+                w, x = weight[s // most, s % most], weight[t // most, t % most]
+                for i in range(d):
+                    sums[i] += u * a[i] + v * b[i] + w * c[i] + x * f[i]
+                q += 4
+            while q < end:
+                p = of[q]
+                a, u = from_[p // most], weight[p // most, p % most]
+                for i in range(d):
+                    sums[i] += u * a[i]
+                q += 1
+
+
+@compiled
+def summed(start, place, value, out):
+    """Sums of f over the inputs into `out` [m, h]."""
+    (m, h), most = out.shape, value.shape[2]
+    for j in prange(h):
+        for k in range(m):
+            total = np.float32(0)
+            for q in range(start[k, j], start[k, j + 1]):
+                total += value[k, place[k, q] // most, place[k, q] % most]
+            out[k, j] = total
