@@ -34,7 +34,7 @@ def constant(value: Float[Tensor, " d"]) -> Replace:
 
 @torch.no_grad()
 def window_losses(
-    hf_model: Any, tokens: Int[Tensor, "w T"], site: Site | None = None, replace: Replace | None = None, batch: int = 2
+    hf_model: Any, tokens: Int[Tensor, "w T"], site: Site | None = None, replace: Replace | None = None, batch: int = 8
 ) -> Array:
     """Mean -log P (nats) of each window's tokens from the third on: those that a replaced position helps to predict."""
     device = next(hf_model.parameters()).device

@@ -41,18 +41,19 @@ class Answers:
 
 def answers(a: Float[Tensor, "w t u"], context: np.ndarray, n_contexts: int, seed: int) -> Answers:
     """Of every unit, from its activations on windows that each have a context (index below `n_contexts`)."""
-    response = responses(a, context, n_contexts)
-    dealt = responses(a, np.random.default_rng(seed).permutation(context), n_contexts)
+    means = a.mean(dim=1).double().cpu()
+    response = responses(means, context, n_contexts)
+    dealt = responses(means, np.random.default_rng(seed).permutation(context), n_contexts)
     return Answers(
-        (a > 0).sum(dim=(0, 1)).cpu().numpy().astype(float), _array(selectivity.selectivity(response)),
+        a.flatten(0, 1).count_nonzero(dim=0).cpu().numpy().astype(float), _array(selectivity.selectivity(response)),
         _array(selectivity.concepts(response)), _array(selectivity.selectivity(dealt)), _array(response),
     )  # fmt: skip
 
 
-def responses(a: Float[Tensor, "w t u"], context: np.ndarray, n_contexts: int) -> Float[Tensor, "u c"]:
+def responses(means: Float[Tensor, "w u"], context: np.ndarray, n_contexts: int) -> Float[Tensor, "u c"]:
     """Mean activation in each context less that in all others, from means of windows, which all have as many tokens."""
     present = torch.nn.functional.one_hot(torch.as_tensor(context), n_contexts).bool()
-    return selectivity.responses(a.mean(dim=1).double().cpu(), present)
+    return selectivity.responses(means, present)
 
 
 def summary(found: Answers, *, resamples: int, seed: int) -> dict[str, dict]:

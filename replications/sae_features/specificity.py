@@ -20,7 +20,8 @@ from torch import Tensor
 from replications.lens import stats
 from replications.lens.stats import Array
 
-CHUNK = 512  # units at a time
+ROWS = 256  # at a time, which a cache holds
+TINY, ROUNDING = 1e-9, 1e-6
 STRONG = 0.5  # of the largest activation
 METRICS = ("correlation", "share_active", "share_strong", "recall")
 
@@ -55,14 +56,19 @@ def average(parts: list[Draw]) -> Draw:
 
 def correlations(a: Float[Tensor, "n u"], y: Float[Tensor, "n c"]) -> Float[Tensor, "u c"]:
     """Pearson correlations of every column with every other's; 0 where one of them never changes."""
-    y = _unit(y.to(a.dtype))
-    return torch.cat([_unit(part).T @ y for part in a.split(CHUNK, dim=1)])
+    y = y.to(a.dtype)
+    y = (y - y.mean(dim=0)) / _spread(y).clamp_min(TINY)
+    spread = _spread(a)
+    # y sums to 0, up to rounding, so that the mean of a need not be taken off every entry
+    found = (a.T @ y - a.mean(dim=0)[:, None] * y.sum(dim=0)) / spread.clamp_min(TINY)[:, None]
+    return torch.where(spread[:, None] > TINY, found, 0.0)
 
 
-def _unit(a: Float[Tensor, "n u"]) -> Float[Tensor, "n u"]:
-    """Columns of mean 0 and norm 1; a column that never changes is 0."""
-    a = a - a.mean(dim=0)
-    return a / a.square().sum(dim=0).sqrt().clamp_min(1e-9)
+def _spread(a: Float[Tensor, "n u"]) -> Float[Tensor, " u"]:
+    """Norm of each column less its mean; 0 of a column that never changes, which rounding alone would spread."""
+    mean = a.mean(dim=0)
+    norm = sum((part - mean).square_().sum(dim=0) for part in a.split(ROWS)).sqrt()
+    return torch.where(norm > ROUNDING * len(a) ** 0.5 * mean.abs(), norm, 0.0)
 
 
 @dataclass(frozen=True)

@@ -164,12 +164,15 @@ def validity(bench: Bench) -> pd.DataFrame:
     texts = [text for group in groups for text in group]
     label = np.array([index for index, group in enumerate(groups) for _ in group])
     start = tokens_of(loaded, OPENING)
-    topics = []
-    for text in texts:
-        tokens = torch.tensor([bare(loaded, text)])
-        topics.append(generation.judge(loaded.hf_model, [start], tokens, bare(loaded, scores.PROBE),
-                                       topic_tokens(bench)).topics)  # fmt: skip
-    likelihood = scores.likelihood(torch.cat(topics).double().numpy())
+    tokens = [bare(loaded, text) for text in texts]
+    topics = torch.empty(len(texts), len(concepts))
+    for length in sorted(set(map(len, tokens))):
+        same = [index for index, row in enumerate(tokens) if len(row) == length]
+        topics[same] = generation.judge(
+            loaded.hf_model, [start] * len(same), torch.tensor([tokens[index] for index in same]),
+            bare(loaded, scores.PROBE), topic_tokens(bench),
+        ).topics  # fmt: skip
+    likelihood = scores.likelihood(topics.double().numpy())
     rows = []
     for index, concept in enumerate(concepts):
         words = np.array([scores.lexical(text, concept) for text in texts])

@@ -87,8 +87,10 @@ def test_averages_leave_out_what_is_undefined():
     assert difference.n == 2
 
 
-def test_parts_of_the_units_make_no_difference(monkeypatch):
-    a, y = torch.from_numpy(noise(50, 11)), torch.from_numpy(noise(50, 3, seed=1))
-    whole = correlations(a, y)
-    monkeypatch.setattr(specificity, "CHUNK", 4)
-    assert torch.allclose(correlations(a, y), whole, atol=1e-12)
+def test_correlations_are_numpys_and_0_where_nothing_changes(monkeypatch):
+    monkeypatch.setattr(specificity, "ROWS", 7)
+    a, y = torch.from_numpy(noise(50, 11)) + 100, torch.from_numpy(noise(50, 3, seed=1))
+    wanted = np.corrcoef(a.numpy().T, y.numpy().T)[:11, 11:]
+    assert correlations(a, y).numpy() == pytest.approx(wanted, abs=1e-9)
+    a[:, 4], a[:, 5] = 0.3, 0
+    assert (correlations(a.float(), y)[4:6] == 0).all()
