@@ -60,12 +60,13 @@ def codes(truth: GroundTruth, batch: int, number: int | str) -> Tensor:
     """Strengths [batch, G] of one batch, most of them 0; never a row without any."""
     draws = generator("toy inputs", truth.seed, number)
     shape = (batch, len(truth.features))
-    strength, u = torch.rand(shape, generator=draws), torch.rand(shape, generator=draws)
-    active = u.to(truth.features.device) < chances(truth, batch, draws)
-    empty = (~active).all(1)
-    spare = torch.randint(shape[1], (batch,), generator=draws).to(empty.device)
-    active[empty, spare[empty]] = True
-    return strength.to(active.device) * active
+    u = torch.rand(shape, generator=draws).to(truth.features.device)
+    chance = chances(truth, batch, draws)
+    strength = torch.where(u < chance, u / chance, 0.0)  # given that u is below the chance, u / chance is uniform
+    empty = (strength == 0).all(1)
+    spare, some = torch.randint(shape[1], (batch,), generator=draws), torch.rand(batch, generator=draws)
+    strength[empty, spare.to(u.device)[empty]] = some.to(u.device)[empty]
+    return strength
 
 
 def chances(truth: GroundTruth, batch: int, draws: torch.Generator) -> Tensor:

@@ -22,6 +22,7 @@ from replications.toy_sae.ground_truth import GroundTruth, activations
 
 RECOVERED = 0.9  # cosine from which a true feature counts as recovered
 TEST_BATCHES, TEST_BATCH = 10, 4096  # the replication's window for dead units
+TOGETHER = 256  # inputs whose units a cache holds
 ICA_ROUNDS = 50
 
 
@@ -29,16 +30,15 @@ def fit(weights: Mapping[str, Tensor], truth: GroundTruth) -> dict[str, Array]:
     """By member [m]: squared error as a share of the input's (`fvu`), active units (`l0`), `dead` units."""
     W_enc, b_enc, W_dec = (weights[name] for name in ("W_enc", "b_enc", "W_dec"))
     m, h, _ = W_enc.shape
-    error, l0, fired, power = torch.zeros(m), torch.zeros(m), torch.zeros(m, h, dtype=torch.bool), 0.0
+    error, active, power = torch.zeros(m), torch.zeros(m, h, dtype=torch.int64), 0.0
     for number in range(TEST_BATCHES):
         x = activations(truth, TEST_BATCH, f"test {number}")
         power += x.square().sum().item()
-        for i in range(m):
-            c = torch.addmm(b_enc[i], x, W_enc[i].T).relu_()
-            fired[i] |= (c > 0).any(0)
-            l0[i] += (c > 0).sum()
-            error[i] += (c @ W_dec[i] - x).square_().sum()
-    found = {"fvu": error / power, "l0": l0 / (TEST_BATCHES * TEST_BATCH), "dead": (~fired).sum(1)}
+        for part, i in itertools.product(x.split(TOGETHER), range(m)):
+            c = torch.addmm(b_enc[i], part, W_enc[i].T).relu_()
+            active[i] += torch.count_nonzero(c, dim=0)
+            error[i] += (c @ W_dec[i] - part).square_().sum()
+    found = {"fvu": error / power, "l0": active.sum(1) / (TEST_BATCHES * TEST_BATCH), "dead": (active == 0).sum(1)}
     return {name: values.double().numpy() for name, values in found.items()}
 
 
