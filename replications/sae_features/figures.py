@@ -92,7 +92,7 @@ def _scatter(ax: Any, table: pd.DataFrame) -> None:
     for kind in [kind for kind in ("random", "standard", "topk", "batch_topk") if kind in set(table["kind"])]:
         part = table[table["kind"] == kind]
         ax.plot(part["neuron_selectivity"], part["feature_selectivity"], ".", color=STYLE[kind][0], markersize=3,
-                alpha=0.5, label=f"{STYLE[kind][2]}s")  # fmt: skip
+                alpha=0.5, label=f"{STYLE[kind][2]}s", rasterized=True)  # fmt: skip
     ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
     ax.set_xlabel("selectivity of the neuron")
     ax.set_ylabel("mean selectivity of its features")

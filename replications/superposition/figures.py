@@ -76,7 +76,8 @@ def draw_plateaus(stem: Path, trained: Trained, densities: Sequence[float]) -> N
         generator = np.random.default_rng(0)
         for at, W in zip(x, geometry.dimensionality(trained.W).flatten(1), strict=True):
             spread = at * np.exp(generator.uniform(-0.09, 0.09, len(W)))
-            right.plot(spread, W, ".", color="#4c72b0", markersize=2, alpha=0.5, markeredgewidth=0)
+            right.plot(spread, W, ".", color="#4c72b0", markersize=2, alpha=0.5, markeredgewidth=0,
+                       rasterized=True)  # fmt: skip
         for name, value in LINES.items():
             right.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
             side = "top" if value == min(LINES.values()) else "bottom"  # the two lowest lie close to each other

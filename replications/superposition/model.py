@@ -28,6 +28,7 @@ class Bank:
 
     @property
     def models(self) -> int:
+        """How many there are."""
         return len(self.W)
 
     def part(self, at: slice) -> Bank:
