@@ -3,7 +3,9 @@
 python peer_saes.py <sae_lens | dictionary_learning> <folder with run.json, activations.npy and start-<width>.npz>
 Prints one JSON object: seconds in all (without loading, building, drawing data), and W_enc, b_enc, W_dec go to
 <folder>. Both peers are set to the recipe of the toy: given weights to start from, no decoder bias, no warm-up, Adam
-at a constant rate. What else they do in a step (clipping, constraints, statistics) is theirs.
+at a constant rate, decoder rows of norm 1. dictionary_learning keeps them so, with gradients along them taken out;
+SAELens leaves them free, so that the same is done to it from outside, and clips gradients, which is turned off. What
+else they do in a step (statistics, for instance) is theirs.
 """
 
 import json
@@ -35,6 +37,15 @@ def sae_lens_trainer(run, x, width, l1):
         autocast=False, logger=LoggingConfig(log_to_wandb=False),
     )  # fmt: skip
     trainer = SAETrainer(cfg=cfg, sae=sae, data_provider=iter(x.split(batch)))
+
+    @torch.no_grad()
+    def normalise(*_):
+        sae.W_dec /= sae.W_dec.norm(dim=1, keepdim=True)
+
+    # its penalty would stretch the rows, and its clipping would rescale the gradients
+    sae.W_dec.register_hook(lambda g: g - (g * sae.W_dec.detach()).sum(dim=1, keepdim=True) * sae.W_dec.detach())
+    trainer.optimizer.register_step_post_hook(normalise)
+    torch.nn.utils.clip_grad_norm_ = lambda *_, **__: None
     return trainer.fit, weights
 
 
