@@ -88,7 +88,10 @@ class Sparse:
         kernels.use_threads()
         unit = kernels.listed(pre.numpy(), least.numpy(), max(1, int(count.max())))
         value = torch.from_numpy(kernels.taken(unit, count, pre.numpy()))
-        return cls(unit, count, *kernels.by_feature(unit, count, pre.shape[2]), value)
+        start = np.zeros((len(unit), pre.shape[2] + 1), np.int32)
+        place = np.empty((len(unit), int(count.sum(axis=1).max())), np.int32)
+        kernels.by_feature(unit, count, start, place)
+        return cls(unit, count, start, place, value)
 
     def decode(self, W: Float[Tensor, "m h d"]) -> Float[Tensor, "m n d"]:
         """f W."""

@@ -2,8 +2,10 @@
 
 Axes are member m, input n, and then feature h, entry k or coordinate d. `unit` [m, n, k] lists the active features of
 each input, rising, of which the first `count` [m, n] hold. By feature: the entries of feature j of member i are
-`place`[i, `start`[i, j] : `start`[i, j + 1]], as indices of the flattened [n, k], inputs rising. A sum runs in the same
-order however many threads there are.
+`place`[i, `start`[i, j] : `start`[i, j + 1]], as indices of the flattened [n, k], inputs rising.
+
+Sums run in the order that is written here, however many threads there are: the compiler may not choose another
+(numba's `fastmath`), since it chooses anew for what it compiles and for what it later loads from its cache.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import numpy as np
 import torch
 from numba import prange
 
-compiled = numba.njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+compiled = numba.njit(parallel=True, cache=True)
 
 
 def use_threads() -> None:
     """As many as torch has. When numba starts its own, it changes torch's number too, if both share OpenMP."""
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    own = min(threads, numba.config.NUMBA_NUM_THREADS)
+    if numba.get_num_threads() != own:
+        numba.set_num_threads(own)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
 
@@ -53,25 +57,22 @@ def listed(pre, least, most):
 
 
 @compiled
-def by_feature(unit, count, h):
-    """`start` and `place`."""
-    m, n, most = unit.shape
-    start = np.zeros((m, h + 1), np.int32)
-    place = np.empty((m, max(1, count.sum(axis=1).max())), np.int32)
+def by_feature(unit, count, start, place):
+    """Fill `start`, which is 0 everywhere, and `place`, which has room for all entries of a member."""
+    (m, n, most), h = unit.shape, start.shape[1] - 1
+    at = np.empty((m, h), np.int32)
     for k in prange(m):
-        bounds = start[k]
         for i in range(n):
             for q in range(count[k, i]):
-                bounds[unit[k, i, q] + 1] += 1
+                start[k, unit[k, i, q] + 1] += 1
         for j in range(h):
-            bounds[j + 1] += bounds[j]
-        at = bounds.copy()
+            at[k, j] = start[k, j]
+            start[k, j + 1] += start[k, j]
         for i in range(n):
             for q in range(count[k, i]):
                 j = unit[k, i, q]
-                place[k, at[j]] = i * most + q
-                at[j] += 1
-    return start, place
+                place[k, at[k, j]] = i * most + q
+                at[k, j] += 1
 
 
 @compiled
@@ -110,6 +111,18 @@ def decoded(unit, count, value, W):
     return out
 
 
+@numba.njit(inline="always")
+def _fold(a, b, part, rest):
+    """Products of a and b, summed into a quarter as many, and those into an eighth: sums that run side by side."""
+    w, v = len(part), len(rest)
+    for j in range(w):
+        one, two = a[j] * b[j] + a[j + w] * b[j + w], a[j + 2 * w] * b[j + 2 * w] + a[j + 3 * w] * b[j + 3 * w]
+        part[j] = one + two
+    for j in range(v):
+        one, two = part[j] + part[j + v] + (part[j + 2 * v] + part[j + 3 * v]), part[j + 4 * v] + part[j + 5 * v]
+        rest[j] = one + (two + (part[j + 6 * v] + part[j + 7 * v]))
+
+
 @compiled
 def products(unit, count, e, W, extra):
     """The entries [m, n, k] of e W^T + extra, 0 beyond the last; `extra` is a number per member."""
@@ -117,12 +130,20 @@ def products(unit, count, e, W, extra):
     out = np.empty((m, n, most), np.float32)
     for i in prange(n):
         for k in range(m):
-            own = e[k, i]
+            own, quarter = e[k, i], d // 4
+            eighth = quarter // 8
+            part, rest = np.empty(quarter, np.float32), np.empty(eighth, np.float32)
             for q in range(count[k, i]):
-                row, total = W[k, unit[k, i, q]], np.float32(0)
-                for j in range(d):
+                row = W[k, unit[k, i, q]]
+                _fold(own, row, part, rest)
+                total = extra[k]
+                for j in range(4 * quarter, d):
                     total += own[j] * row[j]
-                out[k, i, q] = total + extra[k]
+                for j in range(8 * eighth, quarter):
+                    total += part[j]
+                for j in range(eighth):
+                    total += rest[j]
+                out[k, i, q] = total
             out[k, i, count[k, i] :] = 0
     return out
 
