@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,21 +29,28 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run. `bos_id` is the token that `encode` puts before every text, None when it puts none.
-
-    `bridge` has every hook; `hf_model` is the same weights (shared, not copied) as transformers built them, unhooked.
+    """A model ready to run, as transformers built it. `bos_id` is the token that `encode` puts before every text, None
+    when it puts none.
     """
 
-    bridge: "TransformerBridge"
     hf_model: Any
     tokenizer: Any
     entry: ModelEntry
     bos_id: int | None
     eos_id: int | None
 
+    @cached_property
+    def bridge(self) -> "TransformerBridge":
+        """The same weights (shared, not copied) with every hook of TransformerLens; made on first use."""
+        import torch
+
+        own = sharing_weights(self.hf_model)  # the bridge rebuilds the model that it is given
+        with torch.random.fork_rng(devices=[]):
+            return _bridge(self.entry, own, self.tokenizer, self.bos_id)
+
 
 def load_model(model: str | ModelEntry, *, device: str = "cpu", random_seed: int | None = None) -> Loaded:
-    """Bridge, tokenizer and text policy of a catalogue id.
+    """Model, tokenizer and text policy of a catalogue id.
 
     With `random_seed`, the same architecture with freshly initialised weights instead of the trained ones: the control
     twin. The seed is local: global random state is neither read nor changed. Raises Unavailable when the weights cannot
@@ -57,11 +64,7 @@ def load_model(model: str | ModelEntry, *, device: str = "cpu", random_seed: int
     tokenizer = _tokenizer(folder)
     with torch.random.fork_rng(devices=[]):  # modules are initialised at random before they get their weights
         hf_model = _trained(entry, folder) if random_seed is None else _random(entry, folder, random_seed)
-        plain = sharing_weights(hf_model.eval().to(device))  # the bridge rebuilds the model that it is given
-        bridge = _bridge(entry, hf_model, tokenizer, device)
-    bos_id, eos_id = _frame(entry, tokenizer)
-    bridge.cfg.default_prepend_bos = bos_id is not None
-    return Loaded(bridge, plain, tokenizer, entry, bos_id, eos_id)
+    return Loaded(hf_model.eval().to(device), tokenizer, entry, *_frame(entry, tokenizer))
 
 
 def sharing_weights(hf_model: Any) -> Any:
@@ -158,7 +161,7 @@ def _for_bridge(tokenizer: Any) -> Any:
     return own
 
 
-def _bridge(entry: ModelEntry, hf_model: Any, tokenizer: Any, device: str) -> "TransformerBridge":
+def _bridge(entry: ModelEntry, hf_model: Any, tokenizer: Any, bos_id: int | None) -> "TransformerBridge":
     import torch
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -168,8 +171,9 @@ def _bridge(entry: ModelEntry, hf_model: Any, tokenizer: Any, device: str) -> "T
         hf_model=hf_model,
         tokenizer=_for_bridge(tokenizer),
         dtype=torch.float32,
-        device=device,
+        device=str(hf_model.device),
     )
+    bridge.cfg.default_prepend_bos = bos_id is not None
     return bridge.eval()
 
 

@@ -31,7 +31,6 @@ from jaxtyping import Bool, Float, Int
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from transformer_lens import patching
 
 
 @dataclass(frozen=True)
@@ -194,6 +193,8 @@ def patch_maps(bridge: Any, batch: PairBatch, *, heads: bool) -> Maps:
 
 def _resid_map(bridge: Any, batch: PairBatch, corrupted: Float[Tensor, " n"]) -> Float[Tensor, "layer column n"]:
     """One column at a time: it takes up the corrupted run there, for the rows that can have changed by then."""
+    from transformer_lens import patching  # costs seconds, and is only for models that our engine does not know
+
     layers, patchable = bridge.cfg.n_layers, batch.patchable
     activations = _clean_activations(bridge, batch, "hook_resid_pre")
     cells = pd.DataFrame({"layer": range(layers), "pos": 0})
@@ -214,6 +215,8 @@ def _resid_map(bridge: Any, batch: PairBatch, corrupted: Float[Tensor, " n"]) ->
 
 def _head_map(bridge: Any, batch: PairBatch) -> Float[Tensor, "layer head n"]:
     """One layer at a time: the batch is repeated once per head, and copy h has head h's output restored."""
+    from transformer_lens import patching
+
     n, heads, last = len(batch.answers), bridge.cfg.n_heads, batch.width - 1
     tokens, mask, answers = (t.repeat(heads, 1) for t in (batch.corrupted, batch.corrupted_mask, batch.answers))
 

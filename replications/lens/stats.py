@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformer_lens.utilities.statistics import success_rate_ci
+from scipy.stats import binomtest
 
 Array = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -50,9 +50,13 @@ def mean(values: Array, weights: Array) -> dict[str, Any]:
 
 
 def share(successes: Sequence[bool]) -> dict[str, Any]:
-    """Share of successes with its exact (Clopper-Pearson) interval, which does not collapse at 0 or 1."""
-    rate = success_rate_ci([bool(s) for s in successes])
-    return leaf(rate.point_estimate, rate.ci_low, rate.ci_high, rate.n_trials)
+    """Share of successes with its exact (Clopper-Pearson) interval, which does not collapse at 0 or 1.
+
+    TransformerLens' `success_rate_ci` gives the same; scipy's takes no seconds, neither to import nor for thousands.
+    """
+    n, k = len(successes), sum(map(bool, successes))
+    low, high = binomtest(k, n).proportion_ci(CONFIDENCE, method="exact")
+    return leaf(k / n, float(low), float(high), n)
 
 
 def ratio_of_means(numerator: Array, denominator: Array, weights: Array) -> Array:

@@ -26,7 +26,7 @@ class Words:
 
 
 def loaded(model, bos=1):
-    return Loaded(None, None, Words(), SimpleNamespace(id=model), bos, None)
+    return Loaded(None, Words(), SimpleNamespace(id=model), bos, None)
 
 
 @pytest.fixture
