@@ -64,7 +64,7 @@ def planted(seed: int) -> GroundTruth:
 def make(seed: int, recipe: Recipe) -> dict[str, Tensor]:
     """Train a dictionary on one toy and observe it: the fields of `Toy`."""
     truth = planted(seed)
-    weights = train(truth, H, [ALPHA], recipe, seed=seed)
+    weights = train(truth, [H], [ALPHA], recipe, seed=seed)[H]
     return vars(observe(truth, weights["W_enc"][0], weights["b_enc"][0], weights["W_dec"][0]))
 
 

@@ -16,7 +16,7 @@ from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from replications.dictionaries import baselines, metrics
+from replications.dictionaries import baselines, codes, metrics
 from replications.lens.stats import Array
 from replications.toy_sae.ground_truth import GroundTruth, activations
 
@@ -30,15 +30,18 @@ def fit(weights: Mapping[str, Tensor], truth: GroundTruth) -> dict[str, Array]:
     """By member [m]: squared error as a share of the input's (`fvu`), active units (`l0`), `dead` units."""
     W_enc, b_enc, W_dec = (weights[name] for name in ("W_enc", "b_enc", "W_dec"))
     m, h, _ = W_enc.shape
-    error, active, power = torch.zeros(m), torch.zeros(m, h, dtype=torch.int64), 0.0
+    error, active, power = torch.zeros(m), torch.zeros(m, dtype=torch.int64), 0.0
+    fired = torch.zeros(m, h, dtype=torch.bool)
     for number in range(TEST_BATCHES):
         x = activations(truth, TEST_BATCH, f"test {number}")
         power += x.square().sum().item()
         for part, i in itertools.product(x.split(TOGETHER), range(m)):
-            c = torch.addmm(b_enc[i], part, W_enc[i].T).relu_()
-            active[i] += torch.count_nonzero(c, dim=0)
-            error[i] += (c @ W_dec[i] - part).square_().sum()
-    found = {"fvu": error / power, "l0": active.sum(1) / (TEST_BATCHES * TEST_BATCH), "dead": (active == 0).sum(1)}
+            pre = torch.addmm(b_enc[i], part, W_enc[i].T)[None]
+            c = codes.active(pre, pre.new_zeros(1, len(part)))
+            active[i] += torch.count_nonzero(c.value)
+            fired[i] |= c.fired[0]
+            error[i] += (c.decode(W_dec[i, None])[0] - part).square_().sum()
+    found = {"fvu": error / power, "l0": active / (TEST_BATCHES * TEST_BATCH), "dead": (~fired).sum(1)}
     return {name: values.double().numpy() for name, values in found.items()}
 
 

@@ -5,7 +5,7 @@
 3. Random, principal and independent directions of the same sizes, which no autoencoder learned: the control.
 4. The article's neuron, planted in smaller toys, and the dictionaries that take it apart.
 
-Nothing is read, so the only model is `toy`. A size that is done is a shard; one under way has a checkpoint.
+Nothing is read, so the only model is `toy`. A grid that is done is a shard; one under way has a checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from replications.lens.shards import Keep, keep
 from replications.settings import room_params
 from replications.toy_sae import article, figures, quantities, recovery
 from replications.toy_sae.ground_truth import GroundTruth, codes, make_truth
-from replications.toy_sae.training import Recipe, train
+from replications.toy_sae.training import Recipe, by_size, flat, train
 
 ROOM, MODEL, LANGUAGE = "toy_sae", "toy", "en"
 D, G = 256, 512  # width of the activations, number of true features
@@ -66,7 +66,7 @@ def sizes(params: Mapping[str, Any]) -> list[int]:
 
 
 def checkpoints_of(identity: Mapping[str, Any]) -> Checkpoints:
-    """Where the size under way stands; `identity` names everything that its numbers depend on."""
+    """Where the grid under way stands; `identity` names everything that its numbers depend on."""
     digest = hashlib.sha256(json.dumps([identity, torch.__version__], sort_keys=True).encode()).hexdigest()
     return Checkpoints(store.cache_root() / "training" / ROOM, digest)
 
@@ -75,10 +75,9 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
     """Cosines with the truth [m, G], with the next larger dictionary, and fits, by size; controls; the toys."""
     recipe, seed = Recipe(**params["recipe"]), params["seed"]
     truth = make_truth(G, D, seed)
-    grid = {h: _train(truth, h, "grid", params, kept, device, checkpoints) for h in sizes(params)}
+    grid = _train(truth, sizes(params), "grid", params, kept, device, checkpoints)
     tangled = make_truth(G, D, seed, correlated=True)
-    h = CORRELATED_RATIO * G
-    related = {h: _train(tangled, h, "correlated", params, kept, device, checkpoints)}
+    related = _train(tangled, [CORRELATED_RATIO * G], "correlated", params, kept, device, checkpoints)
     directions = recovery.controls(truth, list(grid), seed)
     toys = [kept(f"article/{number}", lambda at=seed + number: article.make(at, recipe))
             for number in range(params["article_toys"])]  # fmt: skip
@@ -93,15 +92,15 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
 
 
 def _train(
-    truth: GroundTruth, h: int, data: str, params: Mapping[str, Any], kept: Keep, device: str,
+    truth: GroundTruth, sizes: Sequence[int], data: str, params: Mapping[str, Any], kept: Keep, device: str,
     checkpoints: Checkpoints | None,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[int, dict[str, Tensor]]:  # fmt: skip
     def make() -> dict[str, Tensor]:
-        own = checkpoints and Checkpoints(checkpoints.folder / f"{data}-{h}", checkpoints.identity)
-        return train(truth, h, alphas(params), Recipe(**params["recipe"]), seed=params["seed"], device=device,
-                     checkpoints=own)  # fmt: skip
+        own = checkpoints and Checkpoints(checkpoints.folder / data, checkpoints.identity)
+        return flat(train(truth, sizes, alphas(params), Recipe(**params["recipe"]), seed=params["seed"], device=device,
+                          checkpoints=own))  # fmt: skip
 
-    return kept(f"{data}/{h}", make)
+    return by_size(kept(data, make))
 
 
 def _recovered(truth: GroundTruth, grid: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ TRUTH, RECIPE, ALPHAS = make_truth(24, 12, 0), Recipe(steps=30, batch=32, lr=0.0
 
 def test_a_killed_training_resumes_bit_exactly(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path / "toy", "one")
-    whole = train(TRUTH, 20, ALPHAS, RECIPE, seed=0)
+    whole = train(TRUTH, [20, 28], ALPHAS, RECIPE, seed=0)
     drawn = []
 
     def killed(truth, batch, number):
@@ -22,11 +22,11 @@ def test_a_killed_training_resumes_bit_exactly(tmp_path, monkeypatch):
     activations = training.activations
     monkeypatch.setattr(training, "activations", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(TRUTH, 20, ALPHAS, RECIPE, seed=0, checkpoints=checkpoints, every=5)
+        train(TRUTH, [20, 28], ALPHAS, RECIPE, seed=0, checkpoints=checkpoints, every=5)
     monkeypatch.setattr(training, "activations", lambda *args: drawn.append(args[2]) or activations(*args))
-    again = train(TRUTH, 20, ALPHAS, RECIPE, seed=0, checkpoints=checkpoints, every=5)
+    again = train(TRUTH, [20, 28], ALPHAS, RECIPE, seed=0, checkpoints=checkpoints, every=5)
     assert drawn == list(range(15, 30))
-    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert all(torch.equal(again[h][name], whole[h][name]) for h in (20, 28) for name in whole[h])
     assert not checkpoints.folder.exists()
 
 
@@ -35,7 +35,7 @@ def test_features_of_an_easy_toy_are_recovered():
 
     made = make_truth(16, 12, 0)
     easy = GroundTruth(made.features, torch.full((16,), 0.1), None, 0)
-    weights = train(easy, 32, [0.5], Recipe(steps=1500, batch=128, lr=0.01), seed=0)
+    weights = train(easy, [32], [0.5], Recipe(steps=1500, batch=128, lr=0.01), seed=0)[32]
     assert cosines(easy, weights["W_dec"][0]).mean() > 0.95
 
 
