@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 
-def sample(uniform: Tensor, density: Tensor) -> Tensor:
+def sample(uniform: Tensor, density: Tensor, out: Tensor | None = None) -> Tensor:
     """Inputs from numbers u uniform on [0, 1]: max(0, 1 - u / p) is 0 with probability 1 - p, else uniform.
 
-    `density` p is positive and broadcasts against `uniform`.
+    `density` p is positive and broadcasts against `uniform`; `out` may be `uniform` itself.
     """
-    return torch.addcmul(torch.ones(()), uniform, density.reciprocal(), value=-1).clamp_(min=0)
+    return torch.addcmul(torch.ones(()), uniform, density.reciprocal(), value=-1, out=out).clamp_(min=0)
 
 
 def quadrature(n: int, nodes: int) -> tuple[Tensor, Tensor]:

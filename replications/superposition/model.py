@@ -82,6 +82,7 @@ class Gradient:
         together = max(1, CACHED // (batch * n))
         self.slices = [slice(at, min(at + together, bank.models)) for at in range(0, bank.models, together)]
         self._y, self._e = torch.empty(2, min(together, bank.models), batch, n, device=bank.packed.device)
+        self._h, self._g = torch.empty(2, min(together, bank.models), batch, bank.W.shape[2], device=bank.packed.device)
 
     def __call__(self, draw: Draw) -> None:
         """`draw(at)` gives inputs [k, batch, n] of a slice of models and their weights [k, batch] as in `losses`."""
@@ -92,12 +93,13 @@ class Gradient:
     def _write(self, at: slice, x: Tensor, weight: Tensor | None) -> None:
         """With e the error where the ReLU lets it through and I the importances: dL/dW = x^T (e I W) + I (e^T x W)."""
         W, important = self.bank.W[at], self.importance[at]
-        h, y, e = x @ W, self._y[: len(W)], self._e[: len(W)]
+        h, y, e, g = (part[: len(W)] for part in (self._h, self._y, self._e, self._g))
+        torch.bmm(x, W, out=h)
         torch.baddbmm(self.bank.b[at, None], h, W.transpose(1, 2), out=y)
         torch.sub(y if self.bank.linear else y.relu_(), x, out=e)
         if not self.bank.linear:
             torch.ops.aten.threshold_backward.grad_input(e, y, 0, grad_input=e)
         e.mul_(2 / x.shape[1] if weight is None else 2 * weight[..., None])
-        torch.bmm(x.transpose(1, 2), e @ (important * W), out=self.W[at])
+        torch.bmm(x.transpose(1, 2), torch.bmm(e, important * W, out=g), out=self.W[at])
         self.W[at].addcmul_(important, e.transpose(1, 2) @ h)
         torch.sum(e, 1, out=self.b[at])

@@ -54,12 +54,16 @@ def train_sampled(
     draws = torch.Generator(device).manual_seed(seed + 1)
     u, seed_of = torch.empty(seeds, recipe.batch, n, device=device), torch.arange(seeds).repeat(settings).to(device)
 
+    gradient = Gradient(bank, weigh, recipe.batch)
+    x = u.new_empty(max(at.stop - at.start for at in gradient.slices), recipe.batch, n)
+
     def draw(at: slice) -> tuple[Tensor, None]:
         if at.start == 0:
             u.uniform_(generator=draws)
-        return inputs.sample(u[seed_of[at]], rows[at]), None
+        own = torch.index_select(u, 0, seed_of[at], out=x[: at.stop - at.start])
+        return inputs.sample(own, rows[at], out=own), None
 
-    _descend(bank, Gradient(bank, weigh, recipe.batch), draw, recipe)
+    _descend(bank, gradient, draw, recipe)
     u = torch.rand(EVALUATED, n, generator=draws, device=device)
     return _trained(bank, settings, seeds, lambda at: losses(bank.part(at), inputs.sample(u, rows[at]), weigh[at]))
 
