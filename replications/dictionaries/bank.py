@@ -96,7 +96,7 @@ class Bank:
         """Gradients of what is added to x W_enc^T, given that sum's own."""
         t = self.tensors
         t["b_enc"].grad += total
-        t["W_enc"].grad -= total[..., None] * t["b_dec"][:, None]
+        t["W_enc"].grad.addcmul_(total[..., None], t["b_dec"][:, None], value=-1)
         t["b_dec"].grad -= torch.bmm(total[:, None], t["W_enc"])[:, 0]
 
     def _dead_codes(self, pre: Float[Tensor, "m n h"], d: int) -> Codes | None:
@@ -128,7 +128,7 @@ class Bank:
     def _update(self) -> None:
         """Adam, with the decoder's rows kept at norm 1: their gradients lose what would only stretch them."""
         rows = self.tensors["W_dec"]
-        rows.grad -= (rows.grad * rows).sum(dim=-1, keepdim=True) * rows
+        rows.grad.addcmul_(torch.linalg.vecdot(rows.grad, rows)[..., None], rows, value=-1)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.lr_at(self.step_count)
         self.optimiser.step()

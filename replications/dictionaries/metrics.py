@@ -27,6 +27,7 @@ from replications.lens.stats import Array
 
 # Tokens without an activation after which a feature counts as dead, by whose definition it is.
 DEAD_WINDOWS = {"dictionary_learning": 8192, "templeton": 10**7, "gao": 10**7, "bricken": 10**8}
+TOGETHER = 4  # windows whose features are held together
 ULTRA_LOW = 1e-6  # density (Bricken et al. 2023)
 
 
@@ -52,14 +53,14 @@ def fit(dictionary: Dictionary, x: Float[Tensor, "w t d"], mean: Float[Tensor, "
     """Encode and decode every window; `mean` is that of all held-out activations."""
     sums: dict[str, list[float]] = {"active": [], "error": [], "power": [], "variance": []}
     fired = torch.zeros(dictionary.h, device=x.device)
-    for window in x:
-        f = dictionary.encode(window)
-        on = f > 0
-        fired += on.sum(dim=0)
-        sums["active"].append(on.sum().item())
-        sums["error"].append((window - dictionary.decode(f)).square().sum().item())
-        sums["power"].append(window.square().sum().item())
-        sums["variance"].append((window - mean).square().sum().item())
+    for part in x.split(TOGETHER):
+        f = dictionary.encode(part.flatten(0, 1))
+        on = (f > 0).view(*part.shape[:2], -1)
+        fired += on.sum(dim=(0, 1))
+        error = part - dictionary.decode(f).view_as(part)
+        for name, value in (("active", on), ("error", error.square_()), ("power", part.square()),
+                            ("variance", (part - mean).square_())):  # fmt: skip
+            sums[name] += value.sum(dim=(1, 2)).tolist()
     arrays = {name: np.array(values, dtype=np.float64) for name, values in sums.items()}
     return Fit(**arrays, fired=fired.cpu().numpy().astype(np.float64), tokens=x.shape[0] * x.shape[1])
 

@@ -79,4 +79,4 @@ class Dictionary:
 def keep_top(pre: Float[Tensor, "... h"], k: int) -> Float[Tensor, "... h"]:
     """The k largest of each row, if positive; 0 elsewhere (Gao et al. 2024, section 2.3, with SAELens' ReLU)."""
     top = pre.topk(k, dim=-1, sorted=False)
-    return torch.zeros_like(pre).scatter(-1, top.indices, top.values.relu())
+    return torch.zeros_like(pre).scatter_(-1, top.indices, top.values.relu_())

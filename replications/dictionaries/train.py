@@ -74,7 +74,7 @@ def train(
     for block in range(at, stream.n_blocks):
         inputs = first if block == 0 else stream.block(block)
         _train_on(training, inputs, batch)
-        if checkpoints is not None and (block + 1) % every == 0:
+        if checkpoints is not None and (block + 1) % every == 0 and block + 1 < stream.n_blocks:
             checkpoints.write(block + 1, state(training))
         if report is not None:
             report(block)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.dictionaries import baselines, losses, metrics, published
@@ -41,6 +41,8 @@ def at_sites(
     device = next(loaded.hf_model.parameters()).device
     seen = activations(loaded.hf_model, text.training()[:MEAN_WINDOWS], sites)
     tested = activations(loaded.hf_model, text.testing(), sites)
+    tokens = heard(text, params)
+    clean = losses.window_losses(loaded.hf_model, tokens) if with_losses else None
     found = {}
     for site in sites:
         sample, x = seen.pop(site)[:, 1:].flatten(0, 1), tested.pop(site)[:, 1:]
@@ -52,8 +54,8 @@ def at_sites(
         fits = {kind: {seed: metrics.fit(one, x, x.mean(dim=(0, 1))) for seed, one in seeds.items()}
                 for kind, seeds in held.items()}  # fmt: skip
         first = {kind: next(iter(seeds.values())) for kind, seeds in held.items()}
-        heard = replaced(loaded, text, params, site, sample.mean(dim=0), first) if with_losses else {}
-        found[site.name] = AtSite(site, held, fits, heard)
+        lost = {} if clean is None else replaced(loaded, tokens, site, clean, sample.mean(dim=0), first)
+        found[site.name] = AtSite(site, held, fits, lost)
     return found
 
 
@@ -66,20 +68,24 @@ def by_kind(trained: Trained, site: str) -> dict[str, dict[int, Dictionary]]:
     }
 
 
+def heard(text: Text, params: Mapping[str, Any]) -> Int[Tensor, "w T"]:
+    """The part of the held-out windows that losses are taken on."""
+    return text.testing()[: params["loss_windows"], : params["loss_tokens"] + 1]
+
+
 def replaced(
-    loaded: Loaded, text: Text, params: Mapping[str, Any], site: Site, mean: Float[Tensor, " d"],
+    loaded: Loaded, tokens: Int[Tensor, "w T"], site: Site, clean: Array, mean: Float[Tensor, " d"],
     dictionaries: Mapping[str, Callable[[Tensor], Tensor]],
 ) -> Losses:  # fmt: skip
-    """The model's loss per window as it is, and with the site replaced in every way."""
-    tokens = text.testing()[: params["loss_windows"], : params["loss_tokens"] + 1]
+    """The model's loss per window as it is (`clean`), and with the site replaced in every way."""
     ways = {"zero": losses.zero, "mean": losses.constant(mean), **dictionaries}
-    found = {"clean": losses.window_losses(loaded.hf_model, tokens)}
+    found = {"clean": clean}
     return found | {name: losses.window_losses(loaded.hf_model, tokens, site, way) for name, way in ways.items()}
 
 
 def of_published(loaded: Loaded, text: Text, params: Mapping[str, Any]) -> dict[str, tuple[Published, AtSite]]:
     """The same of every published dictionary of this model."""
-    found = {}
+    found, tokens = {}, heard(text, params)
     for entry in published.of_model(loaded.entry.id):
         site = published.site_of(entry)
         one = published.fetch(entry).to(str(next(loaded.hf_model.parameters()).device))
@@ -92,6 +98,7 @@ def of_published(loaded: Loaded, text: Text, params: Mapping[str, Any]) -> dict[
             own = published.own_mean(value, entry)
             return one(value - own) + own
 
-        heard = replaced(loaded, text, params, site, mean, {"published": through})
-        found[entry.id] = (entry, AtSite(site, {"published": {0: one}}, fits, heard))
+        clean = losses.window_losses(loaded.hf_model, tokens)
+        lost = replaced(loaded, tokens, site, clean, mean, {"published": through})
+        found[entry.id] = (entry, AtSite(site, {"published": {0: one}}, fits, lost))
     return found

@@ -42,10 +42,11 @@ class Answers:
 def answers(a: Float[Tensor, "w t u"], context: np.ndarray, n_contexts: int, seed: int) -> Answers:
     """Of every unit, from its activations on windows that each have a context (index below `n_contexts`)."""
     means = a.mean(dim=1).double().cpu()
+    active = sum((window > 0).sum(dim=0) for window in a)
     response = responses(means, context, n_contexts)
     dealt = responses(means, np.random.default_rng(seed).permutation(context), n_contexts)
     return Answers(
-        a.flatten(0, 1).count_nonzero(dim=0).cpu().numpy().astype(float), _array(selectivity.selectivity(response)),
+        active.cpu().numpy().astype(float), _array(selectivity.selectivity(response)),
         _array(selectivity.concepts(response)), _array(selectivity.selectivity(dealt)), _array(response),
     )  # fmt: skip
 

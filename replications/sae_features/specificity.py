@@ -60,7 +60,7 @@ def correlations(a: Float[Tensor, "n u"], y: Float[Tensor, "n c"]) -> Float[Tens
     y = (y - y.mean(dim=0)) / _spread(y).clamp_min(TINY)
     spread = _spread(a)
     # y sums to 0, up to rounding, so that the mean of a need not be taken off every entry
-    found = (a.T @ y - a.mean(dim=0)[:, None] * y.sum(dim=0)) / spread.clamp_min(TINY)[:, None]
+    found = ((y.T @ a).T - a.mean(dim=0)[:, None] * y.sum(dim=0)) / spread.clamp_min(TINY)[:, None]
     return torch.where(spread[:, None] > TINY, found, 0.0)
 
 

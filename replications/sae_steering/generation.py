@@ -6,6 +6,7 @@ unsteered and without its last token; steering starts with that token, whose out
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class Read:
         out = hf_model(input_ids=tokens, attention_mask=self.mask, position_ids=positions,
                        past_key_values=self.cache, use_cache=True, logits_to_keep=keep)  # fmt: skip
         return out.logits
+
+    def rows(self, some: slice) -> Read:
+        """Some of the contexts, to be read on without changing this."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_select_indices(torch.arange(len(self.last), device=self.last.device)[some])
+        return Read(cache, self.mask[some], self.last[some])
 
 
 @torch.no_grad()
@@ -98,18 +105,16 @@ def judge(
     groups: Sequence[Sequence[int]],
 ) -> Reading:  # fmt: skip
     """Read each text after its context, then the probe; no steering."""
-    parts = []
+    parts, state = [], read(hf_model, contexts)
     for start in range(0, len(contexts), SCORED_AT_ONCE):
         some = slice(start, start + SCORED_AT_ONCE)
-        parts.append(_judge(hf_model, contexts[some], texts[some], probe, groups))
+        parts.append(_judge(hf_model, state.rows(some), texts[some], probe, groups))
     return Reading(torch.cat([part.loss for part in parts]), torch.cat([part.topics for part in parts]))
 
 
 def _judge(
-    hf_model: Any, contexts: Sequence[Sequence[int]], texts: Int[Tensor, "n t"], probe: Sequence[int],
-    groups: Sequence[Sequence[int]],
-) -> Reading:  # fmt: skip
-    state = read(hf_model, contexts)
+    hf_model: Any, state: Read, texts: Int[Tensor, "n t"], probe: Sequence[int], groups: Sequence[Sequence[int]]
+) -> Reading:
     texts = texts.to(state.last.device)
     after = torch.tensor(list(probe), device=texts.device).expand(len(texts), -1)
     tokens = torch.cat([state.last[:, None], texts, after], dim=1)
