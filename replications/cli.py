@@ -107,12 +107,12 @@ def run(
         raise Refusal(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>, mps")
     out = root / "reports" / room / model / language
     os.environ["TQDM_DISABLE"] = "1"  # the libraries' bars, one per patched column; the stage shows its own
-    _keep_freed_memory()
+    keep_freed_memory()
     stage = import_module(f"replications.{room}.stage")
     stage.run(model=model, language=language, device=device, profile=profile, out=out)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what is freed: handing it back and asking for it anew is a tenth of a forward pass."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

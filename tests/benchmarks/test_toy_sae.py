@@ -22,12 +22,16 @@ from pathlib import Path
 
 import pytest
 
+from replications.cli import keep_freed_memory
+
 VARIABLE = "REPLICATIONS_PEERS"
 PEERS = {"sae_lens": "sae-lens", "dictionary_learning": "dictionary-learning"}
 D, G = 256, 512
 WIDTHS, ALPHAS = (512, 1024), tuple(10 ** (k / 4) for k in range(-8, 9))
 SAMPLE = (4, 8)  # 0.1 and 1, of ALPHAS, by index: what the peers train
 BATCH, STEPS, LR = 256, 800, 3e-3
+# What `replicate run` does for itself (`cli.keep_freed_memory`), for the peers.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 AGREES = 0.01  # relative difference of the losses at most
 
 pytestmark = [
@@ -99,7 +103,8 @@ def peer(name, folder, test):
 
         python = Path(os.environ[VARIABLE]) / PEERS[name] / "bin" / "python"
         script = Path(__file__).with_name("peer_saes.py")
-        done = subprocess.run([python, script, name, folder], capture_output=True, text=True, check=False)
+        done = subprocess.run([python, script, name, folder], env={**os.environ, **KEEP_MEMORY}, capture_output=True,
+                              text=True, check=False)  # fmt: skip
         assert done.returncode == 0, done.stderr
         differences = []
         for width in WIDTHS:
@@ -115,6 +120,7 @@ def peer(name, folder, test):
 
 
 def test_the_sweep_in_one_batch(compare, clock, tmp_path):
+    keep_freed_memory()
     x, test = drawn(STEPS, BATCH)
     prepare(tmp_path, x, clock)
     ours(x[:BATCH])  # compiles
