@@ -88,3 +88,16 @@ def test_threads_change_no_bit_and_torch_keeps_its_own():
     finally:
         torch.set_num_threads(threads)
     assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("d", [3, 31, 32, 45, 77])  # products are summed in parts of d / 4 and d / 32
+def test_products_of_any_width_are_torchs(d):
+    g = torch.Generator().manual_seed(1)
+    pre, extra = torch.randn(M, N, H, generator=g), torch.tensor([0.5, -2.0])
+    W, e = torch.randn(M, H, d, generator=g), torch.randn(M, N, d, generator=g)
+    f = pre.relu()
+    made, wanted = form(Sparse, pre), (e @ W.mT + extra[:, None, None]) * (f > 0)
+    back = made.back(e, W, extra)
+    assert torch.allclose(back.total(), wanted.sum(1), atol=1e-4)
+    assert torch.allclose(back.decode(W), wanted @ W, atol=1e-3)
+    assert torch.allclose(made.decode(W), f @ W, atol=1e-5)
