@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from replications.dictionaries import kernels
+from replications.dictionaries.descent import Held, Step
 
 WORTHWHILE = 0.25  # share of active entries below which sums over them are faster, measured at d of 256 to 1,536
 
@@ -35,7 +37,10 @@ class Codes(Protocol):
     def onto(self, e: Float[Tensor, "l n d"], out: Float[Tensor, "m h d"] | None = None) -> Float[Tensor, "m h d"]:
         """f^T e; e is each member's own, or the same for all (l = 1)."""
 
-    def total(self, out: Float[Tensor, "m h"] | None = None) -> Float[Tensor, "m h"]:
+    def descend(self, e: Float[Tensor, "l n d"], rows: Held, step: Step, *, unit: bool = False) -> None:
+        """One step of Adam on `rows` [m, h, d] down f^T e; `unit` then brings them to norm 1."""
+
+    def total(self) -> Float[Tensor, "m h"]:
         """f summed over the inputs."""
 
     @property
@@ -62,9 +67,15 @@ class Dense:
         """f^T e."""
         return torch.bmm(self.value.transpose(1, 2), e.expand(len(self.value), -1, -1), out=out)
 
-    def total(self, out: Float[Tensor, "m h"] | None = None) -> Float[Tensor, "m h"]:
+    def descend(self, e: Float[Tensor, "l n d"], rows: Held, step: Step, *, unit: bool = False) -> None:
+        """One step of Adam on `rows` [m, h, d] down f^T e; `unit` then brings them to norm 1."""
+        step.down(rows, self.onto(e))
+        if unit:
+            normalize(rows.value, dim=2, out=rows.value)
+
+    def total(self) -> Float[Tensor, "m h"]:
         """f summed over the inputs."""
-        return torch.sum(self.value, 1, out=out)
+        return self.value.sum(1)
 
     @property
     def fired(self) -> Bool[Tensor, "m h"]:
@@ -86,7 +97,7 @@ class Sparse:
     def of(cls, pre: Float[Tensor, "m n h"], least: Float[Tensor, "m n"], count: NDArray[np.int32]) -> Sparse:
         """The entries of `pre` that are positive and no less than `least`, of which `active` has counted so many."""
         kernels.use_threads()
-        unit = kernels.listed(pre.numpy(), least.numpy(), max(1, int(count.max())))
+        unit = kernels.listed(pre.numpy(), least.numpy(), count, max(1, int(count.max())))
         value = torch.from_numpy(kernels.taken(unit, count, pre.numpy()))
         start = np.zeros((len(unit), pre.shape[2] + 1), np.int32)
         place = np.empty((len(unit), int(count.sum(axis=1).max())), np.int32)
@@ -95,30 +106,34 @@ class Sparse:
 
     def decode(self, W: Float[Tensor, "m h d"]) -> Float[Tensor, "m n d"]:
         """f W."""
-        kernels.use_threads()
-        return torch.from_numpy(kernels.decoded(self.unit, self.count, self.value.numpy(), W.numpy()))
+        threads = kernels.use_threads()
+        return torch.from_numpy(kernels.decoded(self.unit, self.count, self.value.numpy(), W.numpy(), threads))
 
     def back(self, e: Float[Tensor, "m n d"], W: Float[Tensor, "m h d"], extra: Float[Tensor, " m"]) -> Sparse:
         """e W^T + extra where f is active."""
-        kernels.use_threads()
-        g = kernels.products(self.unit, self.count, e.numpy(), W.numpy(), extra.numpy())
+        threads = kernels.use_threads()
+        g = kernels.products(self.unit, self.count, e.numpy(), W.numpy(), extra.numpy(), threads)
         return Sparse(self.unit, self.count, self.start, self.place, torch.from_numpy(g))
 
     def onto(self, e: Float[Tensor, "l n d"], out: Float[Tensor, "m h d"] | None = None) -> Float[Tensor, "m h d"]:
         """f^T e."""
-        kernels.use_threads()
+        threads = kernels.use_threads()
         if out is None:
             out = e.new_empty(len(self.unit), self.start.shape[1] - 1, e.shape[2])
-        kernels.scattered(self.start, self.place, self.value.numpy(), e.numpy(), out.numpy())
+        kernels.scattered(self.start, self.place, self.value.numpy(), e.numpy(), out.numpy(), threads)
         return out
 
-    def total(self, out: Float[Tensor, "m h"] | None = None) -> Float[Tensor, "m h"]:
+    def descend(self, e: Float[Tensor, "l n d"], rows: Held, step: Step, *, unit: bool = False) -> None:
+        """One step of Adam on `rows` [m, h, d] down f^T e; `unit` then brings them to norm 1."""
+        threads = kernels.use_threads()
+        held = (part.numpy() for part in rows)
+        size = np.float32(step.rate), np.float32(step.root)
+        kernels.descended(self.start, self.place, self.value.numpy(), e.numpy(), *held, *size, unit, threads)
+
+    def total(self) -> Float[Tensor, "m h"]:
         """f summed over the inputs."""
         kernels.use_threads()
-        if out is None:
-            out = self.value.new_empty(len(self.unit), self.start.shape[1] - 1)
-        kernels.summed(self.start, self.place, self.value.numpy(), out.numpy())
-        return out
+        return torch.from_numpy(kernels.summed(self.start, self.place, self.value.numpy()))
 
     @property
     def fired(self) -> Bool[Tensor, "m h"]:

@@ -5,7 +5,9 @@ each input, rising, of which the first `count` [m, n] hold. By feature: the entr
 `place`[i, `start`[i, j] : `start`[i, j + 1]], as indices of the flattened [n, k], inputs rising.
 
 Sums run in the order that is written here, however many threads there are: the compiler may not choose another
-(numba's `fastmath`), since it chooses anew for what it compiles and for what it later loads from its cache.
+(numba's `fastmath`), since it chooses anew for what it compiles and for what it later loads from its cache. Where rows
+of weights are read, each of `threads` takes an equal part of the inputs, or features, of one member after another: its
+rows then stay in the cache.
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ import numpy as np
 import torch
 from numba import prange
 
+from replications.dictionaries import descent
+
 compiled = numba.njit(parallel=True, cache=True)
+KEEP, KEEP_SQ, EPS = np.float32(descent.BETA), np.float32(descent.BETA_SQ), np.float32(descent.EPS)
+ADD, ADD_SQ = np.float32(1 - descent.BETA), np.float32(1 - descent.BETA_SQ)  # 1 - KEEP would be of double precision
 
 
-def use_threads() -> None:
+def use_threads() -> int:
     """As many as torch has. When numba starts its own, it changes torch's number too, if both share OpenMP."""
     threads = torch.get_num_threads()
     own = min(threads, numba.config.NUMBA_NUM_THREADS)
@@ -26,6 +32,7 @@ def use_threads() -> None:
         numba.set_num_threads(own)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+    return own
 
 
 @compiled
@@ -43,14 +50,14 @@ def counted(pre, least):
 
 
 @compiled
-def listed(pre, least, most):
+def listed(pre, least, count, most):
     """`unit` of those entries; `most` is the largest count."""
     m, n, h = pre.shape
     unit = np.empty((m, n, most + 1), np.int32)  # the last is written to, and never read, after an input's last entry
     for i in prange(n):
         for k in range(m):
             some, bound, to, at = pre[k, i], least[k, i], unit[k, i], 0
-            for j in range(h):
+            for j in range(h if count[k, i] else 0):
                 to[at] = j
                 at += (some[j] > 0) & (some[j] >= bound)
     return unit
@@ -89,97 +96,135 @@ def taken(unit, count, pre):
 
 
 @compiled
-def decoded(unit, count, value, W):
+def decoded(unit, count, value, W, threads):
     """f W [m, n, d], where f [m, n, h] has `value` at the entries and is 0 elsewhere."""
     (m, n, _), d = unit.shape, W.shape[2]
     out = np.empty((m, n, d), np.float32)
-    for i in prange(n):
+    for part in prange(threads):
         for k in range(m):
-            of, weight, end, sums, q = unit[k, i], value[k, i], count[k, i], out[k, i], 0
-            sums[:] = 0
-            while q + 4 <= end:  # four rows at a time, so that the sums are read and written a quarter as often
-                a, b, c, e = W[k, of[q]], W[k, of[q + 1]], W[k, of[q + 2]], W[k, of[q + 3]]
-                u, v, w, x = weight[q], weight[q + 1], weight[q + 2], weight[q + 3]
-                for j in range(d):
-                    sums[j] += u * a[j] + v * b[j] + w * c[j] + x * e[j]
-                q += 4
-            while q < end:
-                a, u = W[k, of[q]], weight[q]
-                for j in range(d):
-                    sums[j] += u * a[j]
-                q += 1
+            for i in range(n * part // threads, n * (part + 1) // threads):
+                of, weight, end, sums, q = unit[k, i], value[k, i], count[k, i], out[k, i], 0
+                sums[:] = 0
+                while q + 4 <= end:  # four rows at a time, so that the sums are read and written a quarter as often
+                    a, b, c, e = W[k, of[q]], W[k, of[q + 1]], W[k, of[q + 2]], W[k, of[q + 3]]
+                    u, v, w, x = weight[q], weight[q + 1], weight[q + 2], weight[q + 3]
+                    for j in range(d):
+                        sums[j] += u * a[j] + v * b[j] + w * c[j] + x * e[j]
+                    q += 4
+                while q < end:
+                    a, u = W[k, of[q]], weight[q]
+                    for j in range(d):
+                        sums[j] += u * a[j]
+                    q += 1
     return out
 
 
 @numba.njit(inline="always")
-def _fold(a, b, part, rest):
-    """Products of a and b, summed into a quarter as many, and those into an eighth: sums that run side by side."""
-    w, v = len(part), len(rest)
+def _dot(total, a, b, part, rest):
+    """`total` + a . b: products are summed into a quarter as many, and those into an eighth, sums that run side by
+    side."""
+    d, w, v = len(a), len(part), len(rest)
     for j in range(w):
         one, two = a[j] * b[j] + a[j + w] * b[j + w], a[j + 2 * w] * b[j + 2 * w] + a[j + 3 * w] * b[j + 3 * w]
         part[j] = one + two
     for j in range(v):
         one, two = part[j] + part[j + v] + (part[j + 2 * v] + part[j + 3 * v]), part[j + 4 * v] + part[j + 5 * v]
         rest[j] = one + (two + (part[j + 6 * v] + part[j + 7 * v]))
+    for j in range(4 * w, d):
+        total += a[j] * b[j]
+    for j in range(8 * v, w):
+        total += part[j]
+    for j in range(v):
+        total += rest[j]
+    return total
 
 
 @compiled
-def products(unit, count, e, W, extra):
+def products(unit, count, e, W, extra, threads):
     """The entries [m, n, k] of e W^T + extra, 0 beyond the last; `extra` is a number per member."""
     (m, n, most), d = unit.shape, W.shape[2]
     out = np.empty((m, n, most), np.float32)
-    for i in prange(n):
+    for part in prange(threads):
+        quarter, eighth = np.empty(d // 4, np.float32), np.empty(d // 4 // 8, np.float32)
         for k in range(m):
-            own, quarter = e[k, i], d // 4
-            eighth = quarter // 8
-            part, rest = np.empty(quarter, np.float32), np.empty(eighth, np.float32)
-            for q in range(count[k, i]):
-                row = W[k, unit[k, i, q]]
-                _fold(own, row, part, rest)
-                total = extra[k]
-                for j in range(4 * quarter, d):
-                    total += own[j] * row[j]
-                for j in range(8 * eighth, quarter):
-                    total += part[j]
-                for j in range(eighth):
-                    total += rest[j]
-                out[k, i, q] = total
-            out[k, i, count[k, i] :] = 0
+            for i in range(n * part // threads, n * (part + 1) // threads):
+                for q in range(count[k, i]):
+                    out[k, i, q] = _dot(extra[k], e[k, i], W[k, unit[k, i, q]], quarter, eighth)
+                out[k, i, count[k, i] :] = 0
     return out
 
 
+@numba.njit
+def _scatter(of, value, e, sums):
+    """f^T e of one feature, whose entries are `of`."""
+    most, q = value.shape[1], 0
+    sums[:] = 0
+    while q + 4 <= len(of):
+        p, r, s, t = of[q], of[q + 1], of[q + 2], of[q + 3]
+        a, b, c, f = e[p // most], e[r // most], e[s // most], e[t // most]
+        u, v = value[p // most, p % most], value[r // most, r % most]
+        w, x = value[s // most, s % most], value[t // most, t % most]
+        for i in range(len(sums)):
+            sums[i] += u * a[i] + v * b[i] + w * c[i] + x * f[i]
+        q += 4
+    while q < len(of):
+        p = of[q]
+        a, u = e[p // most], value[p // most, p % most]
+        for i in range(len(sums)):
+            sums[i] += u * a[i]
+        q += 1
+
+
 @compiled
-def scattered(start, place, value, e, out):
+def scattered(start, place, value, e, out, threads):
     """f^T e into `out` [m, h, d]; e [l, n, d] is each member's own, or the same for all (l = 1)."""
-    (m, h, d), most = out.shape, value.shape[2]
-    for j in prange(h):
+    m, h, _ = out.shape
+    for part in prange(threads):
         for k in range(m):
-            of, weight, from_, sums = place[k], value[k], e[k % len(e)], out[k, j]
-            q, end = start[k, j], start[k, j + 1]
-            sums[:] = 0
-            while q + 4 <= end:
-                p, r, s, t = of[q], of[q + 1], of[q + 2], of[q + 3]
-                a, b, c, f = from_[p // most], from_[r // most], from_[s // most], from_[t // most]
-                u, v = weight[p // most, p % most], weight[r // most, r % most]
-                w, x = weight[s // most, s % most], weight[t // most, t % most]
-                for i in range(d):
-                    sums[i] += u * a[i] + v * b[i] + w * c[i] + x * f[i]
-                q += 4
-            while q < end:
-                p = of[q]
-                a, u = from_[p // most], weight[p // most, p % most]
-                for i in range(d):
-                    sums[i] += u * a[i]
-                q += 1
+            for j in range(h * part // threads, h * (part + 1) // threads):
+                _scatter(place[k, start[k, j] : start[k, j + 1]], value[k], e[k % len(e)], out[k, j])
 
 
 @compiled
-def summed(start, place, value, out):
-    """Sums of f over the inputs into `out` [m, h]."""
-    (m, h), most = out.shape, value.shape[2]
-    for j in prange(h):
+def descended(start, place, value, e, W, mean, square, rate, root, unit, threads):
+    """A step of Adam on the rows of W [m, h, d] down f^T e, a row at a time, so that no memory holds all of it.
+
+    `mean` and `square` are the moments, `rate` and `root` those of `descent.Step`; `unit` brings rows back to norm 1.
+    """
+    m, h, d = W.shape
+    for part in prange(threads):
+        g = np.empty(d, np.float32)
+        for k in range(m):
+            for j in range(h * part // threads, h * (part + 1) // threads):
+                _scatter(place[k, start[k, j] : start[k, j + 1]], value[k], e[k % len(e)], g)
+                row, first, second = W[k, j], mean[k, j], square[k, j]
+                for i in range(d):
+                    first[i] = KEEP * first[i] + ADD * g[i]
+                    second[i] = KEEP_SQ * second[i] + ADD_SQ * g[i] * g[i]
+                    row[i] -= rate * first[i] / (np.sqrt(second[i]) * root + EPS)
+                    g[i] = row[i] * row[i]
+                if unit:
+                    w = d
+                    while w % 2 == 0:  # halves of the squares, added to each other
+                        w //= 2
+                        for i in range(w):
+                            g[i] += g[w + i]
+                    for i in range(1, w):
+                        g[0] += g[i]
+                    scale = np.float32(1) / np.sqrt(g[0])
+                    for i in range(d):
+                        row[i] *= scale
+
+
+@compiled
+def summed(start, place, value):
+    """Sums [m, h] of f over the inputs."""
+    (m, h), most = start.shape, value.shape[2]
+    out = np.empty((m, h - 1), np.float32)
+    for j in prange(h - 1):
         for k in range(m):
             total = np.float32(0)
             for q in range(start[k, j], start[k, j + 1]):
                 total += value[k, place[k, q] // most, place[k, q] % most]
             out[k, j] = total
+    return out

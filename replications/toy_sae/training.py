@@ -38,7 +38,7 @@ def train(
     """By size h: `W_enc` [m, h, d], `b_enc` [m, h], `W_dec` [m, h, d] of the dictionaries, one per alpha (rising)."""
     truth = truth.to(device)
     d = truth.features.shape[1]
-    banks = {h: ToyBank(d, h, [l1_of(alpha, d, h) for alpha in alphas], lr=recipe.lr, seed=seed, device=device)
+    banks = {h: ToyBank(d, h, [l1_of(alpha, d, h) for alpha in alphas], seed=seed, device=device)
              for h in sizes}  # fmt: skip
     at = _resume(banks, checkpoints)
     while at < recipe.steps:

@@ -62,7 +62,7 @@ def ours(x):
 
     found = {}
     for width in WIDTHS:
-        bank = ToyBank(D, width, coefficients(width), lr=LR, seed=0)
+        bank = ToyBank(D, width, coefficients(width), seed=0)
         for batch in x.split(BATCH):
             bank.step(batch, LR)
         found |= {(width, i): (bank.W_enc[i].T, bank.b_enc[i], bank.W_dec[i]) for i in range(len(ALPHAS))}
@@ -85,7 +85,7 @@ def prepare(folder, x, clock):
 
     np.save(folder / "activations.npy", x.numpy())
     for width in WIDTHS:
-        bank = ToyBank(D, width, [0.0], lr=LR, seed=0)
+        bank = ToyBank(D, width, [0.0], seed=0)
         start = {"W_enc": bank.W_enc[0].T, "b_enc": bank.b_enc[0], "W_dec": bank.W_dec[0]}
         np.savez(folder / f"start-{width}.npz", **{name: part.contiguous().numpy() for name, part in start.items()})
     sample = [(width, coefficients(width)[i]) for width in WIDTHS for i in SAMPLE]

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from replications.dictionaries import codes
 from replications.dictionaries.codes import Dense, Sparse
+from replications.dictionaries.descent import Held, Step
 
 M, N, H, D = 2, 9, 14, 5
 
@@ -43,10 +45,29 @@ def test_products_are_torchs(kind, shift):
 @pytest.mark.parametrize("kind", [Dense, Sparse])
 def test_what_is_written_replaces_what_was_there(kind):
     pre, _, e, _ = drawn(0.5)
-    made, out, total = form(kind, pre), torch.full((M, H, D), 7.0), torch.full((M, H), 7.0)
-    assert torch.allclose(made.onto(e, out=out), pre.relu().mT @ e, atol=1e-5)
-    assert torch.allclose(made.total(out=total), pre.relu().sum(1), atol=1e-5)
+    out = torch.full((M, H, D), 7.0)
+    assert form(kind, pre).onto(e, out=out) is out
     assert torch.allclose(out, pre.relu().mT @ e, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize("kind", [Dense, Sparse])
+def test_a_descent_is_torchs_adam(kind, unit):
+    _, W, _, _ = drawn(0.5)
+    rows, wanted = Held.start(W.clone()), W.clone()
+    adam = torch.optim.Adam([wanted], lr=0.01)
+    for number in range(1, 6):
+        pre, _, own, shared = drawn(0.5, seed=number)
+        e = own if number % 2 else shared
+        form(kind, pre).descend(e, rows, Step(0.01, number), unit=unit)
+        wanted.grad = pre.relu().mT @ e
+        adam.step()
+        if unit:
+            wanted.copy_(normalize(wanted, dim=2))
+        assert torch.allclose(rows.value, wanted, atol=1e-5)
+    moments = adam.state[wanted]
+    assert torch.allclose(rows.mean, moments["exp_avg"], atol=1e-6)
+    assert torch.allclose(rows.square, moments["exp_avg_sq"], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [Dense, Sparse])
@@ -83,7 +104,9 @@ def test_threads_change_no_bit_and_torch_keeps_its_own():
         for n in (1, 2):
             torch.set_num_threads(n)
             made = form(Sparse, pre)
-            found.append([made.decode(W), made.onto(e), made.back(e, W, torch.zeros(M)).total()])
+            rows = Held.start(W.clone())
+            made.descend(e, rows, Step(0.01, 1), unit=True)
+            found.append([made.decode(W), made.onto(e), made.back(e, W, torch.zeros(M)).total(), *rows])
             assert torch.get_num_threads() == n
     finally:
         torch.set_num_threads(threads)
