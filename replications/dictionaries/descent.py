@@ -47,7 +47,7 @@ class Step:
         return (1 - BETA_SQ**self.number) ** -0.5
 
     def down(self, held: Held, g: Tensor) -> None:
-        """Move a parameter down its gradient g."""
+        """Move a parameter down its gradient g, of its shape; changes its three tensors in place."""
         before = torch.tensor(self.number - 1.0, device=g.device)
         adam([held.value], [g], [held.mean], [held.square], [], [before], fused=True, amsgrad=False, beta1=BETA,
              beta2=BETA_SQ, lr=self.lr, weight_decay=0, eps=EPS, maximize=False)  # fmt: skip
