@@ -27,7 +27,7 @@ from replications.dictionaries import corpus, saelens
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.dictionaries.corpus import Windows
 from replications.dictionaries.recipes import Recipe
-from replications.dictionaries.sae import Dictionary
+from replications.dictionaries.sae import Dictionary, Kind
 from replications.dictionaries.stream import Site, Stream
 from replications.dictionaries.train import Plan, Report, Training, check_budget, train
 from replications.errors import Refusal
@@ -94,7 +94,7 @@ def trained(
     """
     params = params or room_params("sae", profile)
     text = text or read_text(loaded, params)
-    plans = plan(loaded, params, twin=twin_seed is not None)
+    plans = plan(loaded, params)
     sites = {each.site.name: each.site for each in plans}
     check_budget(plans, {site: site.width(loaded.hf_model) for site in sites.values()}, params["memory_gb"])
     identity = _identity(loaded, params, plans, text, twin_seed)
@@ -129,24 +129,36 @@ def layer_of(loaded: Loaded, params: Mapping[str, Any]) -> int:
     return max(1, round(params["depth"] * loaded.entry.n_layers))
 
 
-def plan(loaded: Loaded, params: Mapping[str, Any], *, twin: bool = False) -> list[Plan]:
+def plan(loaded: Loaded, params: Mapping[str, Any]) -> list[Plan]:
     """Banks of params.yaml: the residual stream that enters a layer, and the neurons of the MLP just below."""
     layer = layer_of(loaded, params)
-    steps = params["tokens"] // params["batch"]
     plans = []
-    for name, bank in params["twin_banks" if twin else "banks"].items():
+    for name, bank in params["banks"].items():
         site = Site(name, layer if name == "resid_pre" else layer - 1)
         h = int(bank["width"] * site.width(loaded.hf_model))
-        plans += [Plan(site, _recipe(kind, h, steps, bank, params)) for kind in bank["kinds"]]
+        for kind in bank["kinds"]:
+            l1 = l1_of(loaded.entry.id, name, params) if kind == "standard" else None
+            plans.append(Plan(site, _recipe(kind, h, tuple(bank["seeds"]), l1, params)))
     return plans
 
 
-def _recipe(kind: str, h: int, steps: int, bank: Mapping[str, Any], params: Mapping[str, Any]) -> Recipe:
-    standard, seeds = kind == "standard", tuple(bank["seeds"])
+def l1_of(model: str, site: str, params: Mapping[str, Any]) -> float:
+    """The L1 coefficient of a model's hook point. Refuses a model without one: another model's would not fit it."""
+    try:
+        return params["l1"][model][site]
+    except KeyError:
+        known = ", ".join(f"{at[site]:g} of {name}" for name, at in params["l1"].items() if site in at)
+        raise Refusal(f"params.yaml, section sae, has no l1 for {model} at {site}, and what fits differs between "
+                      f"models ({known}): try some, and enter the one that leaves about {params['k']} features active "
+                      "(L0 in scores.csv)") from None  # fmt: skip
+
+
+def _recipe(kind: Kind, h: int, seeds: tuple[int, ...], l1: float | None, params: Mapping[str, Any]) -> Recipe:
+    steps = params["tokens"] // params["batch"]
     return Recipe(
-        kind, h, steps, seeds, k=params["k"], l1=(bank["l1"],) * len(seeds) if standard else (), lr=params["lr"],
+        kind, h, steps, seeds, k=params["k"], l1=() if l1 is None else (l1,) * len(seeds), lr=params["lr"],
         warmup=int(WARMUP * steps), dead_after=params["dead_after"],
-        resample_at=tuple(int(steps * share) for share in RESAMPLED_AT) if standard else (),
+        resample_at=() if l1 is None else tuple(int(steps * share) for share in RESAMPLED_AT),
     )  # fmt: skip
 
 

@@ -106,6 +106,16 @@ def test_unknown_dictionaries_and_budgets_are_refused(run):
         run({"memory_gb": 1e-5})
 
 
+def test_every_model_has_its_own_l1():
+    own = {"l1": {"tiny": {"resid_pre": 0.1, "mlp_post": 0.2}, "other": {"resid_pre": 0.3, "mlp_post": 0.4}}}
+    plans = module.plan(tiny.loaded(), tiny.PARAMS | own)
+    held = {str(plan.site): plan.recipe.l1 for plan in plans if plan.recipe.kind == "standard"}
+    assert held == {"resid_pre.1": (0.1, 0.1), "mlp_post.0": (0.2,)}
+    assert {plan.recipe.l1 for plan in plans if plan.recipe.kind != "standard"} == {()}
+    with pytest.raises(Refusal, match=r"no l1 for new at resid_pre, .*\(0\.1 of tiny, 0\.3 of other\): try some"):
+        module.plan(tiny.loaded("new"), tiny.PARAMS | own)
+
+
 def test_text_is_cut_into_the_model_s_tokens(monkeypatch):
     found = module.read_text(tiny.loaded(), tiny.PARAMS)
     assert found.training().shape == (24, tiny.WIDTH)

@@ -14,13 +14,10 @@ PARAMS = {
     "tokens": 6 * 4 * (WIDTH - 1), "windows_per_block": 4, "batch": 16, "checkpoint_every": 1, "k": 4, "lr": 1e-3,
     "dead_after": 64, "memory_gb": 1, "test_windows": 6, "loss_windows": 4, "loss_tokens": 12, "resamples": 50,
     "banks": {
-        "resid_pre": {"width": 2, "kinds": ["standard", "topk", "batch_topk"], "seeds": [0, 1], "l1": 0.004},
-        "mlp_post": {"width": 1, "kinds": ["standard"], "seeds": [0], "l1": 0.004},
+        "resid_pre": {"width": 2, "kinds": ["standard", "topk", "batch_topk"], "seeds": [0, 1]},
+        "mlp_post": {"width": 1, "kinds": ["standard"], "seeds": [0]},
     },
-    "twin_banks": {
-        "resid_pre": {"width": 2, "kinds": ["standard", "topk"], "seeds": [0, 1], "l1": 0.004},
-        "mlp_post": {"width": 1, "kinds": ["standard"], "seeds": [0], "l1": 0.004},
-    },
+    "l1": {"tiny": {"resid_pre": 0.004, "mlp_post": 0.004}},
 }  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from replications.sae_steering.concepts import read_concepts
 from replications.settings import ROOT, room_params
 
 CLAIMS = read_claims(ROOT / "replications" / "sae_steering" / "claims.yaml")
-BANK = {"resid_pre": {"width": 2, "kinds": ["batch_topk"], "seeds": [0], "l1": 0.004}}
-TRAINING = tiny.PARAMS | {"banks": BANK, "twin_banks": BANK}
+BANK = {"resid_pre": {"width": 2, "kinds": ["batch_topk"], "seeds": [0]}}
+TRAINING = tiny.PARAMS | {"banks": BANK}
 PARAMS = room_params("sae_steering", "default") | {
     "prompts": 4, "new_tokens": 3, "max_windows": 8, "resamples": 50, "rows": 50, "damage_sentences": 2}  # fmt: skip
 
