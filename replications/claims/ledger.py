@@ -99,7 +99,7 @@ def why_absent(model: str, root: Path = ROOT) -> str:
 
     entry = load_catalogue(root / "data" / "catalogue" / "models.yaml").get(model)
     if entry is None:
-        return "it is not in data/catalogue/models.yaml"
+        return "it needs an entry in data/catalogue/models.yaml first, if its weights are public at all"
     if all(source.kind == "hub" for source in entry.sources):
         return "its weights come from the model hub"
     return "it has not been measured"

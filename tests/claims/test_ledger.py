@@ -125,7 +125,7 @@ def test_a_finding_outside_the_scope_is_refused(checkout, block):
     [
         ("gpt2", "its weights come from the model hub"),
         (SMALL, "it has not been measured"),
-        ("gpt5", "it is not in data/catalogue/models.yaml"),
+        ("gpt5", "it needs an entry in data/catalogue/models.yaml first, if its weights are public at all"),
         ("printed", "the printed tables have not been audited"),
     ],
 )
