@@ -9,6 +9,7 @@ from replications.dictionaries import corpus, saelens
 from replications.dictionaries import trained as module
 from replications.dictionaries.trained import trained
 from replications.errors import Refusal
+from replications.settings import PROFILES, load_settings, room_params
 
 KEYS = {("resid_pre", kind, seed) for kind in ("standard", "topk", "batch_topk") for seed in (0, 1)} | {
     ("mlp_post", "standard", 0)
@@ -114,6 +115,14 @@ def test_every_model_has_its_own_l1():
     assert {plan.recipe.l1 for plan in plans if plan.recipe.kind != "standard"} == {()}
     with pytest.raises(Refusal, match=r"no l1 for new at resid_pre, .*\(0\.1 of tiny, 0\.3 of other\): try some"):
         module.plan(tiny.loaded("new"), tiny.PARAMS | own)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_matrix_has_an_l1_for_every_model(profile):
+    params = room_params("sae", profile)
+    for run in load_settings().matrices["sae_runs"].values():
+        for site in params["banks"]:
+            assert module.l1_of(run.model, site, params) > 0
 
 
 def test_text_is_cut_into_the_model_s_tokens(monkeypatch):
