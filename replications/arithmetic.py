@@ -1,7 +1,7 @@
 """One way of computing on every x86-64 processor with AVX2, so that a number is the same to the byte on all of them.
 
-Libraries choose their kernels by what the processor has, and kernels differ in the order of their sums. Every library is
-therefore told to use its AVX2 kernels, and evidence is computed on one thread: with more, some libraries split a sum
+Libraries choose their kernels by what the processor has, and kernels differ in the order of their sums. Every library
+is therefore told to use its AVX2 kernels, and evidence is computed on one thread: with more, some libraries split a sum
 among them. What each is told is read when it is loaded, so this comes before numpy and torch are imported.
 """
 

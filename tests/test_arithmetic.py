@@ -1,4 +1,4 @@
-"""Elementary results of every library are the same bytes on any x86-64 processor with AVX2, or the row says whose are not."""
+"""Elementary results are the same bytes on any x86-64 processor with AVX2, or the row names the library to blame."""
 
 import json
 import subprocess
