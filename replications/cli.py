@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from replications import arithmetic
 from replications.errors import Refusal
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ LanguageOption = Annotated[str | None, typer.Option(help="Only this language, fo
 
 def main() -> None:
     """Run the command line; a refusal becomes one sentence on stderr and exit code 2."""
+    arithmetic.pin()
     try:
         app()
     except Refusal as refusal:
@@ -175,21 +177,46 @@ def report() -> None:
 
 @app.command()
 def targets() -> None:
-    """Print the DVC stages whose weights and data can be had here; the others go to stderr with the reason."""
+    """Print the DVC stages whose weights and data can be had here; the others go to stderr, one line each."""
+    for stage in _plan().stages:
+        print(stage.name)
+
+
+@app.command()
+def repro(
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages, for example ioi@gemma-3-270m-fr.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Only the first run of every room.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; by cores and memory if unset.")] = None,
+) -> None:
+    """Re-run stages (all that can be had here) and say how far they are from the committed evidence."""
+    from replications import repro as running
+    from replications.claims.ledger import rooms
+    from replications.pipeline import first_runs, narrowed
+
+    plan = _plan()
+    if first:
+        plan = first_runs(plan, rooms(_root()))
+    if stages:
+        plan = narrowed(plan, stages)
+    sys.exit(running.reproduce(plan, _root(), jobs or running.workers()))
+
+
+def _plan() -> Any:
+    """Stages that can be run here, asked of the sources; those that cannot are named on stderr."""
     from replications.lens.sources import available
-    from replications.pipeline import stages
+    from replications.pipeline import plan, stages
 
     entries = {"models": _catalogue(), "datasets": _datasets()}
-    here: dict[tuple[str, str], tuple[bool, str]] = {}
-    for stage in stages(_root()):
-        for kind, name in stage.needs:
-            if (kind, name) not in here:
-                here[kind, name] = available(entries[kind][_known(kind.removesuffix("s"), name, entries[kind])])
-        reasons = [reason for can, reason in (here[need] for need in stage.needs) if not can]
-        if reasons:
-            print(f"{stage.name} left out: {'; '.join(reasons)}", file=sys.stderr)
-        elif stage.name != "report":  # it reads whatever evidence there is, and comes last
-            print(stage.name)
+
+    def missing(need: tuple[str, str]) -> str:
+        kind, name = need
+        can, reason = available(entries[kind][_known(kind.removesuffix("s"), name, entries[kind])])
+        return "" if can else reason
+
+    made = plan(stages(_root()), missing)
+    for name, reason in made.left_out.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    return made
 
 
 def _root() -> Path:

@@ -1,4 +1,4 @@
-"""dvc.yaml, read: which stages there are, once `foreach` is spelled out, and what each needs from others and outside."""
+"""dvc.yaml, read: which stages there are, once `foreach` is spelled out, and what each needs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,11 +60,20 @@ class Plan:
 
 def upstream(listed: Sequence[Stage]) -> dict[str, list[str]]:
     """Names of the stages whose outputs each stage depends on, directly or not, nearest last; `report` has none."""
-    made = [(PurePosixPath(out), stage.name) for stage in listed for out in stage.outs]
+    made: dict[str, list[str]] = {}  # by each output and by each folder that it lies in
+    whole: dict[str, list[str]] = {}  # by the output alone, which may be a folder
+    for stage in listed:
+        for out in stage.outs:
+            whole.setdefault(out, []).append(stage.name)
+            for place in _and_above(out):
+                made.setdefault(place, []).append(stage.name)
+
+    def makers(dep: str) -> list[str]:
+        return made.get(dep, []) + [name for place in _and_above(dep)[1:] for name in whole.get(place, [])]
+
     direct = {
-        stage.name: [
-            name for out, name in made for dep in map(PurePosixPath, stage.deps)
-            if stage.name not in (name, REPORT) and (dep == out or dep in out.parents or out in dep.parents)
+        stage.name: [] if stage.name == REPORT else [
+            name for dep in stage.deps for name in dict.fromkeys(makers(dep)) if name not in (stage.name, REPORT)
         ]
         for stage in listed
     }  # fmt: skip
@@ -84,7 +93,7 @@ def plan(listed: Sequence[Stage], missing: Callable[[Need], str]) -> Plan:
     Anything that is needed is asked for once.
     """
     before, by_name = upstream(listed), {stage.name: stage for stage in listed}
-    reasons = {need: missing(need) for stage in listed for need in stage.needs}
+    reasons = {need: missing(need) for need in dict.fromkeys(need for stage in listed for need in stage.needs)}
     here, left_out = [], {}
     for stage in listed:
         needs = dict.fromkeys(need for name in (*before[stage.name], stage.name) for need in by_name[name].needs)
@@ -111,6 +120,12 @@ def narrowed(whole: Plan, names: Sequence[str]) -> Plan:
             raise Refusal(f"dvc.yaml has no stage {name!r}; known: {', '.join(sorted(known | whole.left_out.keys()))}")
     wanted = {one for name in names for one in (*whole.upstream[name], name)}
     return Plan([stage for stage in whole.stages if stage.name in wanted], whole.upstream, {})
+
+
+def _and_above(path: str) -> list[str]:
+    """A path and the folders that it lies in, nearest first."""
+    pure = PurePosixPath(path)
+    return [str(pure), *map(str, pure.parents)][:-1]
 
 
 def _in_order(stages: list[Stage], before: dict[str, list[str]]) -> list[Stage]:
