@@ -65,7 +65,10 @@ def available(entry: Entry, cache: Path | None = None) -> tuple[bool, str]:
         return True, ""
     if entry.opt_in:
         return False, f"its licence ({entry.licence.name}) needs your consent"
-    reasons = [_why_silent(source, cache) for source in entry.sources]
+    if any(is_local(source, cache) for source in entry.sources):
+        return True, ""
+    asked = [source for source in entry.sources if source.kind != "mirror"] or entry.sources
+    reasons = [_why_silent(source) for source in asked]
     return (True, "") if "" in reasons else (False, " and ".join(dict.fromkeys(reasons)))
 
 
@@ -127,10 +130,8 @@ def is_local(source: Source, cache: Path) -> bool:
     return _all_here(source, cache, lambda sha256: sha256 in held_by_mirror or store.holds(cache, sha256))
 
 
-def _why_silent(source: Source, cache: Path) -> str:
-    """Why `source` would give nothing now; empty when its files are here or it answers."""
-    if is_local(source, cache):
-        return ""
+def _why_silent(source: Source) -> str:
+    """Why `source` would give nothing now, in one clause; empty when it answers."""
     try:
         ROUTES[source.kind].ask(source)
     except Unavailable as error:

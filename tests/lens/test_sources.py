@@ -7,6 +7,7 @@ import pytest
 
 from replications.errors import Refusal, Unavailable
 from replications.lens import sources, store
+from replications.lens.catalogue import DatasetEntry
 
 # Mirror
 
@@ -109,6 +110,16 @@ def test_consent_comes_before_the_network(packaged, tiny):
     entry = tiny.make_entry(source, opt_in=True)
     assert sources.available(entry) == (False, "its licence (CC0) needs your consent")
     assert sources.remedy(entry) == "replicate fetch tiny --opt-in"
+
+
+def test_a_mirror_is_no_reason_where_there_are_other_ways(cache, tmp_path, monkeypatch, tiny):
+    web = {"kind": "web", "files": {"a.txt": {"url": "http://127.0.0.1:9/a", "sha256": "0" * 64}}}
+    mirror = {"kind": "mirror", "files": {"b.txt": tiny.sha(b"b")}, "note": "made of a"}
+    shown = {"id": "a", "name": "A", "used_for": "tests", "licence": {"name": "CC0"}}
+    entry = DatasetEntry.model_validate(shown | {"sources": [web, mirror]})
+    assert sources.available(entry) == (False, "127.0.0.1 does not answer")
+    monkeypatch.setenv("REPLICATIONS_MIRROR", str(tiny.fill_mirror(tmp_path / "mirror", {"b.txt": b"b"})))
+    assert sources.available(entry) == (True, "")
 
 
 # Store
