@@ -38,6 +38,7 @@ STOP = {" ": ". ", "": "。"}  # ends a sentence, in scripts with and without sp
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     loaded = load_model(model, device=device)
     sets = prompt_sets(loaded, load_stimuli(language), params)

@@ -40,6 +40,7 @@ ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text, loaded = load_stimuli(language), load_model(model, device=device)
     tested, file = to_test(loaded, language)

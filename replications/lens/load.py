@@ -100,7 +100,7 @@ def manifest(model: str | ModelEntry, *, opt_in: bool = False) -> dict[str, Any]
         "source": origin["source"],
         "files": origin["files"],
         "converter": origin["converter"],
-        "safetensors": origin["holds"][folders.WEIGHTS]["sha256"],
+        "safetensors": folders.weights_hash(origin),
         "n_layers": entry.n_layers,
         "n_heads": entry.n_heads,
         "d_model": entry.d_model,
@@ -197,7 +197,8 @@ def _trained(entry: ModelEntry, folder: Path) -> Any:
         try:
             model, report = _model_class(entry).from_pretrained(folder, **options, output_loading_info=True)
         except (OSError, SafetensorError) as error:
-            raise Refusal(f"{folder / folders.WEIGHTS} cannot be read ({error}): delete that folder") from None
+            what = folders.unreadable(folder) or f"{folder / folders.WEIGHTS} cannot be read ({error})"
+            raise Refusal(f"{what}: delete that folder") from None
     missing = [name for name in report["missing_keys"] if not _is_silenced(entry, name)]
     if missing:
         raise Refusal(f"{entry.id}: the weights lack {len(missing)} tensors of {entry.architecture}, as {min(missing)}")

@@ -32,23 +32,32 @@ def keep(identity: Mapping[str, Any], cache: Path | None = None) -> Iterator[Kee
     """Within the block, `kept(name, make)` is `make()` of this run, or of the run of the same identity that was killed.
 
     `identity` is a tree that JSON can hold and names the `room` and the `model`. The shards of an earlier state of the
-    same room and model, which nothing can use any more, are deleted.
+    same room and model, which nothing can use any more, are deleted. A second process of the same run waits.
     """
-    folder = _place(identity, cache or store.cache_root())
-    for old in folder.parent.glob(f"{_owner(identity)}@*"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
+    cache = cache or store.cache_root()
+    folder = _place(identity, cache)
+    with store.locked(cache, folder.name, folder.name.partition("@")[0]):
+        for old in folder.parent.glob(f"{_owner(identity)}@*"):
+            if old != folder:
+                _clear(cache, old)
 
-    def kept(name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        file = folder / f"{name}.safetensors"
-        found = _read(file)
-        if found is None:
-            found = {key: tensor.detach().cpu().contiguous() for key, tensor in make().items()}
-            files.write_bytes(file, save(found))
-        return found
+        def kept(name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            file = folder / f"{name}.safetensors"
+            found = _read(file)
+            if found is None:
+                found = {key: tensor.detach().cpu().contiguous() for key, tensor in make().items()}
+                store.put(cache, file, save(found))
+            return found
 
-    yield kept
-    shutil.rmtree(folder, ignore_errors=True)
+        yield kept
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear(cache: Path, folder: Path) -> None:
+    """Delete the shards of an earlier state, unless a process is at work on them."""
+    with store.unless_locked(cache, folder.name) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(file: Path) -> dict[str, Tensor] | None:

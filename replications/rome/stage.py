@@ -29,6 +29,7 @@ ROOM = "rome"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
     loaded = load_model(model, device=device)

@@ -43,6 +43,7 @@ class Found:
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     traces = out.parents[2] / "rome_tracing" / model / language / "facts.csv"
     return measure(model, language, device, params, traces, out)

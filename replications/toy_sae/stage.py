@@ -43,7 +43,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         raise Refusal(f"room {ROOM} trains on drawn activations: {wanted}, not {model} and {language}")
     params = room_params(ROOM, profile)
     identity = {"room": ROOM, "model": model, "device": device, "params": params}
-    with keep(identity) as kept:
+    with keep(identity) as kept, store.locked(store.cache_root(), f"training-{ROOM}", ROOM):
         found = measure(params, kept, device, checkpoints_of(identity))
         tree = trees(found, params)
         provenance = {
