@@ -99,12 +99,14 @@ def run(
     from importlib import import_module
 
     from replications.claims.ledger import rooms
-    from replications.settings import PROFILES, load_settings
+    from replications.settings import PROFILES, load_settings, room_params
 
     root, settings = _root(), load_settings(_root())
     _known("replication", room, rooms(root))
     model, language = _known_run(room, model, language, settings)
     profile = _known("profile", profile or settings.profile, PROFILES)
+    if room in settings.rooms:
+        room_params(room, profile, root)  # refused before anything heavy is imported
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise Refusal(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>, mps")
     out = root / "reports" / room / model / language

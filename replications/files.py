@@ -1,7 +1,8 @@
-"""Small files, written so that a reader finds the old text or the new text and never half of one.
+"""Small files, written so that a reader finds the old text or the new text and never half of one, and read in one way.
 
 JSON has sorted keys, one level of indentation per depth, floats at six significant digits and a final newline, so that
-two runs that measured the same thing write the same bytes.
+two runs that measured the same thing write the same bytes. What cannot be read is refused by name; YAML is read by
+`yaml12.py`.
 """
 
 import csv
@@ -10,12 +11,17 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from replications.errors import Refusal
 
+if TYPE_CHECKING:
+    import pandas
+
+T = TypeVar("T")
 DIGITS = 6
 _BLOCK = 1 << 20
 
@@ -58,14 +64,86 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[s
     return write_text(path, buffer.getvalue())
 
 
-def read_json(path: Path) -> Any:
-    """Parsed JSON file. Refuses a missing file or one that is cut off or otherwise not JSON."""
+def read_text(path: Path) -> str:
+    """A file's UTF-8 text. Refuses a missing one, one that cannot be opened and one in another encoding."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Refusal(f"{path} does not exist") from None
+    except OSError as error:
+        raise Refusal(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise Refusal(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The one document of a YAML 1.2 file, with the values that DVC reads; keys are text and stand there once.
+
+    Refuses, naming the line, whatever is not such a file, and an empty one.
+    """
+    from replications import yaml12  # what only writes files does without the parser
+
+    text = read_text(path)
+    try:
+        tree = yaml12.parse(text)
+    except yaml12.BadYamlError as error:
+        raise Refusal(f"{path} is not readable YAML: {error}") from None
+    if tree is None:
+        raise Refusal(f"{path} is empty")
+    return tree
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON file. Refuses a missing file or one that is cut off or otherwise not JSON."""
+    text = read_text(path)
+    try:
+        return parse_json(text)
     except ValueError as error:
         raise Refusal(f"{path} is not valid JSON ({error}): restore it or run the stage that writes it") from None
+
+
+def parse_json(text: str) -> Any:
+    """Parsed JSON. ValueError, with the reason, for all that is not: NaN, Infinity and bottomless nesting as well."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def read_table(path: Path, columns: Sequence[str], **options: Any) -> "pandas.DataFrame":
+    """A CSV file with these columns and perhaps others; `options` are pandas'. Refuses one that is not."""
+    import pandas
+
+    try:
+        table = pandas.read_csv(path, **options)
+    except FileNotFoundError:
+        raise Refusal(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:  # also pandas' own and UnicodeDecodeError
+        raise Refusal(f"{path} is not readable CSV ({' '.join(str(error).split())})") from None
+    if missing := [name for name in columns if name not in table]:
+        raise Refusal(f"{path} has no column {', '.join(missing)}")
+    return table
+
+
+def once_per_file(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """`read(path)`, called again only when the file has changed: its place on the disk, its time or its size.
+
+    Everybody gets the same object, so it should be one that nobody changes.
+    """
+    held: dict[Path, tuple[tuple[int, int, int], T]] = {}
+
+    @wraps(read)
+    def reading(path: Path) -> T:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return read(path)  # which says what is wrong with it
+        state = status.st_ino, status.st_mtime_ns, status.st_size
+        if path not in held or held[path][0] != state:
+            held[path] = state, read(path)
+        return held[path][1]
+
+    return reading
 
 
 def rounded(tree: Any) -> Any:
@@ -92,6 +170,10 @@ def _cell(value: Any) -> Any:
     """What one CSV field shows: '' for None and NaN, six significant digits for floats."""
     value = rounded(value)
     return "" if value is None or value != value else value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _umask() -> int:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from replications.errors import Refusal
+from replications.files import read_yaml
 from replications.settings import ROOT
 
 NEEDS = ("models", "datasets")  # reports/models/<id>.json and reports/datasets/<id>.json stand for what is fetched
@@ -42,10 +41,10 @@ class Stage:
 def stages(root: Path = ROOT) -> list[Stage]:
     """Every stage of `root`/dvc.yaml, in the file's order. Refuses a file that is not one."""
     try:
-        blocks = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-        params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+        blocks = read_yaml(root / "dvc.yaml")["stages"]
+        params = read_yaml(root / "params.yaml")
         return [stage for name, block in blocks.items() for stage in _spelled_out(name, block, params)]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise Refusal(f"{root / 'dvc.yaml'} cannot be read together with params.yaml ({error!r})") from None
 
 
@@ -167,5 +166,10 @@ def _substituted(tree: Any, item: Any) -> Any:
         return tree
     fields = item if isinstance(item, dict) else {}
     for field, value in fields.items():
-        tree = tree.replace(f"${{item.{field}}}", str(value))
-    return tree.replace("${item}", str(item))
+        tree = tree.replace(f"${{item.{field}}}", _spelled(value))
+    return tree.replace("${item}", _spelled(item))
+
+
+def _spelled(value: Any) -> str:
+    """As DVC writes a value into a command or a path; in the name of a stage it is as Python writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

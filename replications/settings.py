@@ -1,16 +1,17 @@
 """params.yaml, typed, and where things lie in a checkout."""
 
+from copy import deepcopy
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass
 
+from replications import params
 from replications.errors import Refusal
-
-PROFILES = ("default", "full")
+from replications.files import once_per_file, read_yaml
+from replications.params import PROFILES, Name, Text
 
 
 def find_root(start: Path) -> Path:
@@ -30,24 +31,24 @@ class Run:
     `corpus` is the dataset that dvc.yaml waits for, where that depends on the run; it does not tell runs apart.
     """
 
-    model: str
-    language: str
-    corpus: str | None = field(default=None, compare=False)
+    model: Name
+    language: Name
+    corpus: Name | None = field(default=None, compare=False)
 
 
 class Settings(BaseModel):
     """`matrices` maps `runs` and every other top-level section `..._runs` of params.yaml to its named runs.
 
-    `rooms` maps the name of every further section to its plain contents.
+    `rooms` maps the name of every further section to its plain contents, which `room_params` checks.
     """
 
     model_config = ConfigDict(frozen=True)
-    profile: str
-    models: list[str] = []
-    datasets: list[str] = []
-    runs: dict[str, Run]
-    matrices: dict[str, dict[str, Run]]
-    rooms: dict[str, dict]
+    profile: Text
+    models: list[Name] = []
+    datasets: list[Name] = []
+    runs: dict[Name, Run]
+    matrices: dict[str, dict[Name, Run]]
+    rooms: dict[str, Any]
 
     @property
     def every_run(self) -> dict[str, Run]:
@@ -61,9 +62,33 @@ class Settings(BaseModel):
 
 
 def load_settings(root: Path = ROOT) -> Settings:
-    """Read `root`/params.yaml. Refuses a missing or malformed file, naming the field and the remedy."""
+    """Read `root`/params.yaml. Refuses a missing or malformed file, naming the field and the remedy.
+
+    What the sections of the rooms hold is not looked at: one that is wrong should not stop another room.
+    """
     file = root / "params.yaml"
-    raw = _read_mapping(file)
+    if not file.exists():
+        raise Refusal(f"{file} is missing: run inside a checkout of the repository")
+    return _read(file)
+
+
+def room_params(room: str, profile: str, root: Path = ROOT) -> dict[str, Any]:
+    """A room's section of params.yaml with every {default: ..., full: ...} resolved for the profile.
+
+    Refuses a section that the room's `Params` does not take, naming the field and what it should be.
+    """
+    file, rooms = root / "params.yaml", load_settings(root).rooms
+    if room not in rooms:
+        raise Refusal(f"{file} has no section {room!r}")
+    params.check(rooms[room], room, file)
+    return deepcopy(params.of_profile(rooms[room], profile))
+
+
+@once_per_file
+def _read(file: Path) -> Settings:
+    raw = read_yaml(file)
+    if not isinstance(raw, dict):
+        raise Refusal(f"{file} should be a mapping with `profile`, `runs` and one section per room")
     own = {name: raw[name] for name in ("profile", "models", "datasets", "runs") if name in raw}
     matrices = {name: part for name, part in raw.items() if name == "runs" or name.endswith("_runs")}
     sections = {name: part for name, part in raw.items() if name not in own and name not in matrices}
@@ -71,33 +96,9 @@ def load_settings(root: Path = ROOT) -> Settings:
         settings = Settings(**own, matrices=matrices, rooms=sections)
     except ValidationError as error:
         first = error.errors()[0]
-        raise Refusal(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise Refusal(f"{file}: {'.'.join(map(str, first['loc']))}: {params.said(first, Settings)}") from None
     _check(settings, file)
     return settings
-
-
-def room_params(room: str, profile: str, root: Path = ROOT) -> dict[str, Any]:
-    """A room's section of params.yaml with every {default: ..., full: ...} resolved for the profile."""
-    section = load_settings(root).rooms.get(room)
-    if section is None:
-        raise Refusal(f"{root / 'params.yaml'} has no section {room!r}")
-    return {name: _of_profile(value, profile) for name, value in section.items()}
-
-
-def _of_profile(value: Any, profile: str) -> Any:
-    return value[profile] if isinstance(value, dict) and set(value) == set(PROFILES) else value
-
-
-def _read_mapping(file: Path) -> dict:
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{file} is missing: run inside a checkout of the repository") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise Refusal(f"{file} should be a mapping with `profile`, `runs` and one section per room")
-    return raw
 
 
 def _check(settings: Settings, file: Path) -> None:

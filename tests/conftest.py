@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from replications.settings import DATA
 
@@ -16,6 +15,7 @@ RUNS = {
     "gemma-en": {"model": "gemma-3-270m", "language": "en"},
     "gemma-fr": {"model": "gemma-3-270m", "language": "fr"},
 }
+IOI = {"seed": 1, "n_prompts": 4, "n_patched": {"default": 2, "full": None}, "resamples": 100}
 
 
 def claim(**fields) -> dict:
@@ -45,12 +45,12 @@ class Checkout:
         folder = self.root / "replications" / name
         folder.mkdir(parents=True)
         (folder / "stage.py").touch()
-        (folder / "claims.yaml").write_text(yaml.safe_dump(list(claims)))
+        (folder / "claims.yaml").write_text(json.dumps(list(claims)))
         return folder / "claims.yaml"
 
     def pipeline(self, **stages: dict) -> None:
         """Write dvc.yaml with these stages."""
-        (self.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+        (self.root / "dvc.yaml").write_text(json.dumps({"stages": stages}))
 
     def evidence(self, room: str, model: str, language: str, measured: dict, control: dict | None = None) -> Path:
         """Add metrics.json for one run of a room; returns the file."""
@@ -80,8 +80,8 @@ def one_thread(request):
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     """A checkout without rooms, with the real catalogue and the runs above."""
-    params = {"profile": "default", "models": ["smollm2-135m"], "runs": RUNS, "ioi": {"seed": 1}}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    params = {"profile": "default", "models": ["smollm2-135m"], "runs": RUNS, "ioi": IOI}
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
     (tmp_path / "data" / "stimuli").mkdir(parents=True)
     shutil.copytree(DATA / "catalogue", tmp_path / "data" / "catalogue")
     for language in ("en", "fr"):

@@ -14,7 +14,7 @@ from replications.errors import Refusal
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 COMMANDS = ["claims", "models", "datasets", "verdicts", "run", "fetch", "report", "languages", "targets"]
-HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "yaml"]
+HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "ruamel"]
 
 
 @pytest.fixture
@@ -35,7 +35,6 @@ def calls(here, monkeypatch):
         stage = types.ModuleType(f"replications.{room}.stage")
         stage.run = lambda **given: seen.append(given)
         monkeypatch.setitem(sys.modules, stage.__name__, stage)
-        monkeypatch.setitem(sys.modules, f"replications.{room}", types.ModuleType(f"replications.{room}"))
     return seen
 
 
@@ -139,6 +138,16 @@ def test_run_has_defaults(calls, here):
         (SMALL, "en", "cpu", "default"),
         ("printed", "en", "cpu", "default"),
     ]
+
+
+def test_run_refuses_wrong_params_before_the_stage_is_imported(calls, here):
+    file = here.root / "params.yaml"
+    file.write_text(file.read_text().replace('"resamples": 100', '"resamples": 2e3'))
+    with pytest.raises(Refusal, match=r"params\.yaml: ioi\.resamples: should be a whole number .*, not 2000\.0"):
+        invoke("run", "ioi")
+    assert calls == []
+    invoke("run", "audit")
+    assert len(calls) == 1
 
 
 def test_report_writes_both_files(here):

@@ -87,6 +87,73 @@ def test_a_missing_json_is_refused_by_name(tmp_path):
         files.read_json(tmp_path / "gone.json")
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xff\xfe{}", "is not UTF-8: byte 0 is 0xff"),
+        (b"[" * 100_000, "is not valid JSON .*nested too deep"),
+        (b"[NaN]", "is not valid JSON .*NaN is no JSON number"),
+        (b'{"a": -Infinity}', "is not valid JSON .*-Infinity is no JSON number"),
+        (b"9" * 5000, "is not valid JSON "),
+    ],
+)
+def test_a_json_that_is_none_is_refused_in_a_sentence(tmp_path, data, said):
+    path = files.write_bytes(tmp_path / "m.json", data)
+    with pytest.raises(Refusal, match=rf"m\.json {said}") as refusal:
+        files.read_json(path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("read", [files.read_text, files.read_yaml, files.read_json])
+def test_what_is_no_text_file_is_refused_by_name(tmp_path, read):
+    with pytest.raises(Refusal, match=r"gone\.txt does not exist"):
+        read(tmp_path / "gone.txt")
+    with pytest.raises(Refusal, match="cannot be read: Is a directory"):
+        read(tmp_path)
+    (tmp_path / "latin").write_bytes("a: né".encode("latin-1"))
+    with pytest.raises(Refusal, match="latin is not UTF-8: byte 4 is 0xe9"):
+        read(tmp_path / "latin")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null"])
+def test_an_empty_yaml_is_refused(tmp_path, text):
+    with pytest.raises(Refusal, match=r"a\.yaml is empty"):
+        files.read_yaml(files.write_text(tmp_path / "a.yaml", text))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, "does not exist"),
+        (b"", "is not readable CSV "),
+        (b"a,b\n1,\xff\n", "is not readable CSV "),
+        (b"a,b\n1,2\n1,2,3,4\n", "is not readable CSV "),
+        (b'a,b\n1,"2\n', "is not readable CSV "),
+        (b"a,b\nx,2\n", "is not readable CSV "),
+        (b"a,c\n1,2\n", "has no column b"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_in_a_sentence(tmp_path, data, said):
+    path = tmp_path / "t.csv"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(Refusal, match=rf"t\.csv {said}") as refusal:
+        files.read_table(path, ["a", "b"], dtype={"a": int})
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_file_is_read_again_when_it_has_changed_and_not_before(tmp_path):
+    read, path = [], files.write_text(tmp_path / "a", "1")
+    reading = files.once_per_file(lambda each: read.append(each) or each.read_text())
+    assert [reading(path), reading(path)] == ["1", "1"]
+    files.write_text(path, "2")  # as long, and within the clock's tick perhaps: it is another file on the disk
+    assert [reading(path), reading(path)] == ["2", "2"]
+    assert len(read) == 2
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        reading(path)
+
+
 def test_sha256_agrees_with_hashlib_across_blocks(tmp_path):
     data = os.urandom((1 << 20) + 17)
     path = files.write_bytes(tmp_path / "b", data)

@@ -32,12 +32,44 @@ def test_foreach_is_spelled_out_over_mappings_and_lists(checkout):
     assert found["ioi@gemma-fr"].needs == [("models", "gemma-3-270m"), ("datasets", "gutenberg")]
 
 
-@pytest.mark.parametrize("text", [None, "stages: [", "{}", "stages: 3"])
-def test_a_file_that_is_no_pipeline_is_refused(checkout, text):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "does not exist"),
+        ("stages: [", "is not readable YAML: line [12]: "),
+        ("stages: {a: {cmd: b, cmd: c}}", "is not readable YAML: line 1: key 'cmd' is given twice"),
+        ("{}", "cannot be read together with params.yaml"),
+        ("stages: 3", "cannot be read together with params.yaml"),
+    ],
+)
+def test_a_file_that_is_no_pipeline_is_refused(checkout, text, said):
     if text:
         (checkout.root / "dvc.yaml").write_text(text)
-    with pytest.raises(Refusal, match=r"dvc.yaml cannot be read together with params.yaml"):
+    with pytest.raises(Refusal, match=rf"dvc.yaml {said}"):
         stages(checkout.root)
+
+
+ODD = """
+models: [no, true, 3, 020221101, 1.50, 2e-3, null]
+odd_runs: {no: {model: yes, language: en}, "3": {model: 020221101, language: true}}
+"""
+
+
+def test_names_and_values_are_spelled_as_dvc_spells_them(tmp_path):
+    from dvc.parsing import DataResolver
+    from dvc.repo import Repo
+
+    item = {"foreach": "${models}", "do": {"cmd": "fetch ${item}"}}
+    run = {"foreach": "${odd_runs}", "do": {"cmd": "run ${item.model} ${item.language}"}}
+    blocks = {"stages": {"model": item, "odd": run}}
+    (tmp_path / "dvc.yaml").write_text(json.dumps(blocks))
+    (tmp_path / "params.yaml").write_text(ODD)
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        resolved = DataResolver(repo, str(tmp_path), blocks).resolve()["stages"]
+    assert {stage.name: stage.cmd for stage in stages(tmp_path)} == {
+        name: block["cmd"] for name, block in resolved.items()
+    }
+    assert {"model@no", "model@True", "odd@no"} <= resolved.keys()
 
 
 def test_the_projects_own_stages_are_those_that_dvc_sees():

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from replications.audit.audit import Check, Sense, check
 from replications.audit.relations import RELATIONS
 from replications.errors import Refusal
+from replications.files import read_yaml
 
 FILE = Path(__file__).with_name("tables.yaml")
 
@@ -55,12 +55,7 @@ def _flat(numbers: Any) -> Iterator[Any]:
 
 def read_tables(file: Path = FILE) -> dict[str, Table]:
     """Tables by name. Refuses a missing or malformed file, naming table, row and what would be right."""
-    try:
-        blocks = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{file} is missing: the room keeps the printed numbers there") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+    blocks = read_yaml(file)
     if not isinstance(blocks, dict) or not blocks:
         raise Refusal(f"{file} should be a YAML mapping with one block per table")
     return {name: _table(block, f"{file}: {name}") for name, block in blocks.items()}

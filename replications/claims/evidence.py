@@ -1,6 +1,5 @@
 """Reading metrics.json: which runs of a room were measured, and the estimates a criterion asks for."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from replications.claims.schema import WEIGHTLESS, Criterion, Estimate
 from replications.errors import Refusal
+from replications.files import parse_json
 from replications.settings import ROOT, load_settings
 
 Tree = dict[str, "Estimate | Tree"]
@@ -35,7 +35,7 @@ def room_evidence(room: str, root: Path = ROOT) -> dict[Place, Evidence]:
 def read_evidence(file: Path, root: Path = ROOT) -> Evidence:
     """Parse reports/<room>/<model>/<language>/metrics.json; a refusal names the command that rebuilds it."""
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = parse_json(file.read_text(encoding="utf-8"))
         if not isinstance(raw, dict) or "measured" not in raw:
             raise ValueError("it has no `measured`")
         return Evidence(file, *(_tree(raw.get(part, {}), part) for part in ("measured", "control")))

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from replications.errors import Refusal
+from replications.files import once_per_file, read_yaml
 
 Comparison = Literal["within", "at_least", "at_most", "sign", "order", "argmax", "overlap"]
 Verdict = Literal["reproduced", "not reproduced", "not re-run here", "holds", "fails", "inconclusive"]
@@ -199,14 +199,10 @@ def _check_tolerance(criterion: Criterion) -> None:
         raise ValueError("tolerance_reason is missing: say why this tolerance, before measuring")
 
 
+@once_per_file
 def read_claims(file: Path) -> list[Claim]:
     """The claims of one YAML file. Refuses the first bad one: file, claim id, field, what would be right."""
-    try:
-        blocks = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Refusal(f"{file} is missing: a room keeps its claims there, as a YAML list") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+    blocks = read_yaml(file)
     if not isinstance(blocks, list):
         raise Refusal(f"{file} should be a YAML list with one block per claim")
     return [_claim(block, f"{file}: claim {number}") for number, block in enumerate(blocks, start=1)]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import yaml
 from jaxtyping import Float
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
@@ -17,6 +16,7 @@ from replications.dictionaries import saelens
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
+from replications.files import read_yaml
 from replications.lens import hub, store
 from replications.lens.catalogue import Commit, Hash, Licence
 
@@ -57,9 +57,11 @@ class _Files:
 @lru_cache
 def load_published(path: Path = FILE) -> dict[str, Published]:
     """Every published dictionary by id. Refuses a malformed file."""
+    raw = read_yaml(path)
+    if not isinstance(raw, dict) or not all(isinstance(fields, dict) for fields in raw.values()):
+        raise Refusal(f"{path} should be a mapping from id to the fields of a dictionary")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return {key: Published(id=key, **fields) for key, fields in raw.items()}
+        return {key: Published(**{**fields, "id": key}) for key, fields in raw.items()}
     except ValidationError as error:
         first = error.errors()[0]
         raise Refusal(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from replications.errors import Refusal
+from replications.files import read_table
 
 Head = tuple[int, int]  # layer, head
 Node = tuple[int, int, str]  # layer, head, role position
@@ -100,9 +100,10 @@ def read_circuit(file: Path, *, n_layers: int, n_heads: int, made_by: str) -> Ci
     """
     if not file.is_file():
         raise Refusal(f"{file} is missing: it holds the circuit to test; run `{made_by}` first")
-    table = pd.read_csv(file)
-    if missing := {"layer", "head", "class"} - set(table.columns):
-        raise Refusal(f"{file} has no column {', '.join(sorted(missing))}: run `{made_by}` again")
+    try:
+        table = read_table(file, ["class", "head", "layer"], dtype={"head": int, "layer": int})
+    except Refusal as refusal:
+        raise Refusal(f"{refusal}: run `{made_by}` again") from None
     for number, row in enumerate(table.itertuples(index=False), start=2):
         name = row[table.columns.get_loc("class")]
         if name not in POSITION:

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from replications.errors import Refusal
-from replications.files import write_csv
+from replications.files import read_table, write_csv
 from replications.lens import stats
 from replications.lens.stats import Array
 from replications.report import plots
@@ -65,7 +65,7 @@ def read(folder: Path) -> dict[Key, pd.DataFrame]:
     """
     found = {}
     for file in sorted(folder.glob("*/sentences.csv")):
-        table = pd.read_csv(file, dtype={"sentence": str})
+        table = read_table(file, ["corpus", "weights", "task", "sentence"], dtype={"sentence": str, "corpus": str})
         table = table[table["corpus"].str.startswith(PARALLEL)]
         for (weights, task), part in table.groupby(["weights", "task"]):
             counted = [column for column in part if column == "words" or column.startswith("layer")]

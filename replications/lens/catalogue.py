@@ -4,10 +4,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from replications.errors import Refusal
+from replications.files import read_yaml
 from replications.settings import DATA
 
 CATALOGUE = DATA / "catalogue" / "models.yaml"
@@ -316,10 +316,7 @@ def load_datasets(path: Path = DATASETS) -> dict[str, DatasetEntry]:
 
 
 def _load(path: Path, schema: type[_Strict]) -> dict[str, Any]:
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except (OSError, yaml.YAMLError) as error:
-        raise Refusal(f"{path} is not a readable catalogue: {' '.join(str(error).split())}") from None
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise Refusal(f"{path} should be a mapping from model id to entry")
     try:
@@ -368,17 +365,3 @@ def _check_files(names: dict, form: str) -> None:
     beside = {"safetensors": "config.json", "onnx": "tokenizer.json"}.get(form)
     if beside and beside not in names:
         raise ValueError(f"{form} needs its {beside}")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error instead of a silent replacement."""
-
-
-def _unique_mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    if twice := {key for key in keys if keys.count(key) > 1}:
-        raise yaml.YAMLError(f"line {node.start_mark.line + 1}: given twice: {', '.join(map(str, twice))}")
-    return loader.construct_mapping(node, deep=True)
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from replications.errors import Refusal
+from replications.files import read_text, read_yaml
 
 SUBJECT = "{subject}"
 
@@ -99,9 +99,7 @@ COLUMNS = list(FactRow.model_fields)
 def read_relations(file: Path, language: str) -> list[RelationEntry]:
     """The relations of one language. Refuses, naming file and entry, what the schema does not take."""
     try:
-        read = RelationFile.model_validate(yaml.safe_load(text_of(file)))
-    except yaml.YAMLError as error:
-        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+        read = RelationFile.model_validate(read_yaml(file))
     except ValidationError as error:
         raise Refusal(f"{file}: {first_fault(error)}") from None
     if read.language != language:
@@ -135,16 +133,6 @@ def first_fault(error: ValidationError) -> str:
     return (f"{where}: " if where else "") + fault["msg"].removeprefix("Value error, ")
 
 
-def text_of(file: Path) -> str:
-    """A UTF-8 file's text. Refuses a missing one and one in another encoding."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Refusal(f"{file} does not exist") from None
-    except UnicodeDecodeError as error:
-        raise Refusal(f"{file} is not UTF-8 ({error})") from None
-
-
 def repeated(items: Iterable[str]) -> list[str]:
     """What occurs more than once."""
     return [item for item, count in Counter(items).items() if count > 1]
@@ -152,7 +140,7 @@ def repeated(items: Iterable[str]) -> list[str]:
 
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Numbered rows without the header, which is line 1."""
-    reader = csv.reader(io.StringIO(text_of(file)), strict=True)
+    reader = csv.reader(io.StringIO(read_text(file)), strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:

@@ -5,7 +5,7 @@ A record whose subject does not stand in its prompt exactly once is refused: its
 
 from __future__ import annotations
 
-import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from replications.errors import Refusal
+from replications.files import parse_json
 from replications.lens.datasets import read_text
 from replications.lens.fact_table import SUBJECT, first_fault
 from replications.lens.facts import Fact, FactSet, Relation
@@ -97,10 +98,10 @@ def _counterfact(record: _Counterfact) -> Counterfact:
 
 def _read(path: Path, schema: type[R]) -> list[R]:
     try:
-        records = json.loads(read_text(path))
+        records = parse_json(read_text(path))
     except FileNotFoundError:
         raise Refusal(f"{path} does not exist") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise Refusal(f"{path} is not readable JSON ({error}): fetch it again") from None
     if not isinstance(records, list) or not records:
         raise Refusal(f"{path} should hold a list of records")

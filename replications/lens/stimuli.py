@@ -10,10 +10,10 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from replications.errors import Refusal
+from replications.files import read_yaml
 from replications.settings import DATA
 
 
@@ -148,7 +148,7 @@ def load_stimuli(language: str, root: Path = DATA) -> Stimuli:
         raise Refusal(f"no stimuli for language {language!r} in {root / 'stimuli'}; known: {listed}")
     file = root / "stimuli" / f"{language}.yaml"
     try:
-        stimuli = Stimuli.model_validate(_read(file))
+        stimuli = Stimuli.model_validate(read_yaml(file))
     except ValidationError as error:
         raise Refusal(f"{file}: {_first_fault(error)}") from None
     if stimuli.language != language:
@@ -180,13 +180,6 @@ def _braced(names: Iterable[str]) -> str:
 
 def _repeated(items: Iterable[str]) -> list[str]:
     return [item for item, count in Counter(items).items() if count > 1]
-
-
-def _read(file: Path) -> object:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
 
 
 def _first_fault(error: ValidationError) -> str:

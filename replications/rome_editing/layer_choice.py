@@ -43,7 +43,7 @@ def read_traces(file: Path) -> dict[str, dict[int, float]]:
                     found[row["fact"]][int(row["layer"])] = float(row["effect"]) / float(row["total_effect"])
     except FileNotFoundError:
         raise Refusal(f"{file} does not exist: run `replicate run rome_tracing` on this model first") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise Refusal(f"{file} should have the columns fact, layer, kind, effect, total_effect ({error!r})") from None
     return dict(found)
 

@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from replications.errors import Refusal
+from replications.files import read_yaml
 
 FILE = Path(__file__).parent / "concepts.yaml"
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
@@ -69,10 +69,7 @@ class Concepts(_Strict):
 
 def read_concepts(file: Path = FILE, *, tries: int | None = None) -> Concepts:
     """The file's concepts. Refuses a malformed one, naming the row; `tries` is how many prefixes each should have."""
-    try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
+    raw = read_yaml(file)
     try:
         found = Concepts.model_validate(raw)
     except ValidationError as error:

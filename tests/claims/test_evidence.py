@@ -52,6 +52,8 @@ def test_evidence_cut_in_half_names_the_file_and_the_way_back(checkout, estimate
     ("text", "said"),
     [
         ("[]", "has no `measured`"),
+        ("[" * 100_000, "nested too deep"),
+        ('{"measured": {"a": {"value": NaN, "ci_low": null, "ci_high": null, "n": 1}}}', "NaN is no JSON number"),
         ('{"measured": {"a": 3}}', r"measured\.a should be a group or an estimate"),
         ('{"measured": {"a": {"value": 3}}}', r"measured\.a\.ci_low: Field required"),
         (

@@ -1,9 +1,9 @@
 """A claim is either well formed or refused in one sentence that says where and what would be right."""
 
+import json
 import math
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from replications.claims.schema import Claim, Criterion, Estimate, read_claims
@@ -13,7 +13,7 @@ GENERAL = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
 
 
 def write(path, blocks):
-    path.write_text(blocks if isinstance(blocks, str) else yaml.safe_dump(blocks))
+    path.write_text(blocks if isinstance(blocks, str) else json.dumps(blocks))
     return path
 
 
@@ -113,8 +113,16 @@ def test_a_bad_file_is_refused(tmp_path, text, said):
         read_claims(write(tmp_path / "claims.yaml", text))
 
 
+def test_claims_are_read_once_until_the_file_changes(tmp_path):
+    file = write(tmp_path / "claims.yaml", [{}])
+    with pytest.raises(Refusal, match="claim 1"):
+        read_claims(file)
+    write(file, "[]")
+    assert read_claims(file) is read_claims(file)
+
+
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(Refusal, match=r"claims\.yaml is missing"):
+    with pytest.raises(Refusal, match=r"claims\.yaml does not exist"):
         read_claims(tmp_path / "claims.yaml")
 
 

@@ -1,11 +1,11 @@
 """Published dictionaries from a stand-in hub, in SAELens' layout."""
 
 import hashlib
+import json
 from contextlib import ExitStack
 
 import pytest
 import torch
-import yaml
 from dictionaries.test_sae import make
 from lens import standin_hub
 
@@ -85,7 +85,7 @@ def test_an_entry_is_found_by_its_model(tmp_path, monkeypatch):
     fields = {"model": "gpt2", "site": "resid_pre.8", "repo": "a/b", "revision": COMMIT, "folder": "f", "files": files,
               "licence": {"name": "CC0"}, "paper": "a test"}  # fmt: skip
     file = tmp_path / "p.yaml"
-    file.write_text(yaml.safe_dump({"x": fields}))
+    file.write_text(json.dumps({"x": fields}))
     listed = published.load_published(file)
     monkeypatch.setattr(published, "load_published", lambda: listed)
     assert [one.id for one in published.of_model("gpt2")] == ["x"]
@@ -108,6 +108,6 @@ def test_a_centred_dictionary_sees_activations_without_their_mean():
 def test_a_malformed_or_unpinned_entry_is_refused(tmp_path, field, value):
     fields = entry({saelens.CONFIG: b"", saelens.WEIGHTS: b""}).model_dump(exclude={"id"}) | {field: value}
     file = tmp_path / "p.yaml"
-    file.write_text(yaml.safe_dump({"x": fields}))
+    file.write_text(json.dumps({"x": fields}))
     with pytest.raises(Refusal, match=rf"p.yaml: .*{field}"):
         published.load_published(file)

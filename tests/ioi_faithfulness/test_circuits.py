@@ -57,6 +57,10 @@ def test_a_search_that_found_nothing_gives_an_empty_circuit(tmp_path):
     [
         (None, "missing.*run `replicate run ioi_circuit`"),
         ("layer,head\n1,1\n", "no column class.*replicate run ioi_circuit"),
+        ("", "is not readable CSV .*replicate run ioi_circuit"),
+        ("layer,head,class\n1,1,induction,2,3\n1,2\n", "is not readable CSV .*replicate run ioi_circuit|line 2"),
+        ("layer,head,class\none,1,induction\n", "is not readable CSV .*replicate run ioi_circuit"),
+        ("layer,head,class\n,1,induction\n", "is not readable CSV .*replicate run ioi_circuit"),
         ("layer,head,class\n1,1,mover\n", "line 2: unknown class 'mover'; known: name_mover"),
         ("layer,head,class\n1,1,induction\n12,0,induction\n", "line 3: head 12.0 is outside a model of 12 layers"),
         ("layer,head,class\n1,12,induction\n", "line 2: head 1.12 is outside"),

@@ -1,9 +1,10 @@
+import json
 import re
 
 import pytest
-import yaml
 
 from replications.errors import Refusal
+from replications.files import read_yaml
 from replications.lens import catalogue
 from replications.lens.catalogue import CATALOGUE, HubSource, PackageSource, load_catalogue
 
@@ -86,10 +87,10 @@ def test_an_entry_of_ones_own_is_handed_through(tiny):
 
 def changed(tmp_path, model_id: str, change):
     """Load a copy of the real catalogue in which one entry was changed."""
-    raw = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    raw = read_yaml(CATALOGUE)
     change(raw[model_id])
     path = tmp_path / "models.yaml"
-    path.write_text(yaml.safe_dump(raw, allow_unicode=True), encoding="utf-8")
+    path.write_text(json.dumps(raw), encoding="utf-8")
     return load_catalogue(path)
 
 
@@ -161,8 +162,8 @@ def test_a_bad_entry_is_refused_by_id_and_field(tmp_path, model, change, says):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: {}\na: {}\n", "line 1: given twice: a"),
-        ("a: [", "not a readable catalogue"),
+        ("a: {}\na: {}\n", "line 2: key 'a' is given twice"),
+        ("a: [", "not readable YAML"),
         ("- a\n", "mapping from model id to entry"),
         ("a: 3\n", "every entry should be a mapping"),
     ],
@@ -175,5 +176,5 @@ def test_a_malformed_file_is_refused(tmp_path, text, says):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(Refusal, match="not a readable catalogue"):
+    with pytest.raises(Refusal, match=r"gone\.yaml does not exist"):
         load_catalogue(tmp_path / "gone.yaml")

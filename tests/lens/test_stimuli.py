@@ -1,12 +1,12 @@
 """The stimulus files as they are shipped, and what the loader refuses."""
 
+import json
 import re
 from collections import Counter
 from functools import cache
 from itertools import permutations
 
 import pytest
-import yaml
 
 from replications.errors import Refusal
 from replications.lens.stimuli import Stimuli, languages, load_stimuli
@@ -76,7 +76,7 @@ def prompts(stimuli: Stimuli, template: str) -> list[str]:
 
 
 def test_reads_what_the_file_says(tmp_path):
-    stimuli = load_stimuli("en", written(tmp_path, yaml.safe_dump(valid())))
+    stimuli = load_stimuli("en", written(tmp_path, json.dumps(valid())))
     assert stimuli.model_dump() == valid()
 
 
@@ -87,7 +87,7 @@ def test_languages_are_the_files(tmp_path):
 
 def test_unknown_language_lists_the_known_ones(tmp_path):
     with pytest.raises(Refusal, match=r"'xx'.*known: en$"):
-        load_stimuli("xx", written(tmp_path, yaml.safe_dump(valid())))
+        load_stimuli("xx", written(tmp_path, json.dumps(valid())))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_unknown_language_lists_the_known_ones(tmp_path):
     ],
 )
 def test_refuses_naming_file_and_entry(tmp_path, path, value, message):
-    root = written(tmp_path, yaml.safe_dump(changed(path, value)))
+    root = written(tmp_path, json.dumps(changed(path, value)))
     with pytest.raises(Refusal, match=rf"en\.yaml: {message}"):
         load_stimuli("en", root)
 
@@ -269,7 +269,7 @@ def test_templates_have_one_sentence_before_that_of_the_subject(shipped):
 def test_a_file_without_mentions_is_read(tmp_path):
     raw = valid()
     del raw["ioi"]["mentions"]
-    assert load_stimuli("en", written(tmp_path, yaml.safe_dump(raw))).ioi.mentions == []
+    assert load_stimuli("en", written(tmp_path, json.dumps(raw))).ioi.mentions == []
 
 
 def test_scripts_do_not_mix(shipped):

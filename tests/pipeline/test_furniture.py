@@ -1,9 +1,9 @@
 """Who knows one room knows all: folders, stages, claims, params and evidence agree."""
 
 import pytest
-import yaml
 
 from replications.claims.ledger import load_claims, rooms
+from replications.files import read_yaml
 from replications.lens.catalogue import load_catalogue, load_datasets
 from replications.lens.stimuli import languages
 from replications.pipeline import stages
@@ -11,7 +11,7 @@ from replications.settings import DATA, REPORTS, ROOT, load_settings
 
 FURNITURE = ("README.md", "claims.yaml", "stage.py", "figures.py", "__init__.py")
 SETTINGS = load_settings()
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 MEASURED = [room for room in rooms() if "foreach" in STAGES[room]]  # the others need no weights
 RUNS = {f"${{{name}}}": runs for name, runs in SETTINGS.matrices.items()}
 

@@ -83,7 +83,8 @@ def test_missing_traces_say_what_to_run(tmp_path):
         layer_choice.read_traces(tmp_path / "facts.csv")
 
 
-def test_traces_of_another_form_are_refused(tmp_path):
-    (tmp_path / "facts.csv").write_text("fact,layer\na,1\n")
+@pytest.mark.parametrize("data", [b"fact,layer\na,1\n", b"\xff\xfe", b"kind\n" + b"m" * 200_000])
+def test_traces_of_another_form_are_refused(tmp_path, data):
+    (tmp_path / "facts.csv").write_bytes(data)
     with pytest.raises(Refusal, match="should have the columns fact, layer, kind, effect, total_effect"):
         layer_choice.read_traces(tmp_path / "facts.csv")

@@ -1,13 +1,15 @@
 """The concepts file is what it says, and a malformed one is refused by file and row."""
 
+import json
+
 import pytest
-import yaml
 
 from replications.errors import Refusal
+from replications.files import read_yaml
 from replications.sae_steering.concepts import FILE, read_concepts
 from replications.settings import room_params
 
-RAW = yaml.safe_load(FILE.read_text())
+RAW = read_yaml(FILE)
 
 
 def test_the_file_of_the_room_has_a_try_for_every_multiple():
@@ -26,10 +28,10 @@ def test_no_sentence_is_used_twice():
 
 
 def broken(tmp_path, change):
-    raw = yaml.safe_load(FILE.read_text())
+    raw = read_yaml(FILE)
     change(raw)
     file = tmp_path / "concepts.yaml"
-    file.write_text(yaml.safe_dump(raw))
+    file.write_text(json.dumps(raw))
     return file
 
 
