@@ -47,6 +47,7 @@ def claims(room: RoomOption = None) -> None:
 
     from replications.claims.compare import as_text
     from replications.claims.ledger import all_claims
+    from replications.report.escape import terminal
 
     listed = all_claims(_root())
     if room is not None:
@@ -55,7 +56,8 @@ def claims(room: RoomOption = None) -> None:
     for name, some in listed.items():
         for claim in some:
             published = f"{as_text(claim)} {claim.unit}".strip()
-            table.add_row(claim.id, name, claim.model, published, claim.statement, claim.confidence)
+            cells = (claim.id, name, claim.model, published, claim.statement, claim.confidence)
+            table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -64,11 +66,14 @@ def models() -> None:
     """List the models of the catalogue."""
     from rich.table import Table
 
+    from replications.report.escape import terminal
+
     table = Table("model", "architecture", "languages", "licence", "set", "sources")
     for name, entry in _catalogue().items():
         group = "default" if entry.default else "opt-in" if entry.opt_in else ""
         sources = ", ".join(source.kind for source in entry.sources)
-        table.add_row(name, entry.architecture, " ".join(entry.languages), str(entry.licence), group, sources)
+        cells = (name, entry.architecture, " ".join(entry.languages), entry.licence, group, sources)
+        table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -78,11 +83,12 @@ def verdicts(room: RoomOption = None, model: ModelOption = None, language: Langu
     from replications.claims import ledger
     from replications.report.scoreboard import verdict_rows
 
-    table, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
+    rows, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
     for column, wanted in {"replication": room, "model": model, "language": language}.items():
         if wanted is not None:
-            table = table[table[column] == _known(column, wanted, table[column])]
-    _show(verdict_rows(table, listed))
+            _known(column, wanted, (row[column] for row in rows))
+            rows = [row for row in rows if row[column] == wanted]
+    _show(verdict_rows(rows, listed))
 
 
 @app.command()
@@ -140,9 +146,12 @@ def datasets() -> None:
     """List the datasets of the catalogue."""
     from rich.table import Table
 
+    from replications.report.escape import terminal
+
     table = Table("dataset", "name", "used for", "licence", "set")
     for name, entry in _datasets().items():
-        table.add_row(name, entry.name, entry.used_for, str(entry.licence), "opt-in" if entry.opt_in else "")
+        cells = (name, entry.name, entry.used_for, entry.licence, "opt-in" if entry.opt_in else "")
+        table.add_row(*map(terminal, cells))
     _show(table)
 
 

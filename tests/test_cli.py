@@ -88,6 +88,11 @@ def test_claims_are_listed_by_room(here):
     assert "paper2022.sum" not in invoke("claims", "--room", "ioi")
 
 
+def test_claims_are_shown_as_text_whatever_they_hold(here, block):
+    here.room("rome", block(id="a.b", statement="[/] [red]it[/red] is :warning: \u202e\r\nso"))
+    assert "[/] [red]it[/red] is :warning: \\u202e so" in " ".join(invoke("claims").replace("│", " ").split())
+
+
 def test_models_are_those_of_the_catalogue(here):
     output = invoke("models")
     assert SMALL in output
