@@ -30,6 +30,8 @@ RoomOption = Annotated[str | None, typer.Option(help="Only this replication, for
 ModelOption = Annotated[str | None, typer.Option(help="Only this model, by its catalogue id.")]
 LanguageOption = Annotated[str | None, typer.Option(help="Only this language, for example en.")]
 
+WIDEST = 40  # columns are lined up to this many characters
+
 
 def main() -> None:
     """Run the command line; a refusal becomes one sentence on stderr and exit code 2."""
@@ -251,10 +253,19 @@ def _weightless(room: str) -> str | None:
 
 
 def _show(table: Any) -> None:
-    """Print a rich table; wide enough to grep when the output is not a terminal."""
-    from rich.console import Console
+    """Print a rich table; where the output is not a terminal one line per row, to grep, and without the drawing."""
+    if sys.stdout.isatty():
+        from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        Console().print(table)
+        return
+    from rich.cells import cell_len
+
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    widths = [min(max(map(cell_len, column)), WIDEST) for column in columns]
+    for line in zip(*columns, strict=True):
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip())
 
 
 if __name__ == "__main__":

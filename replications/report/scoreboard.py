@@ -67,12 +67,13 @@ def summary(rows: list[Row]) -> "Table":
 def verdict_rows(rows: list[Row], claims: dict[str, list[Claim]]) -> "Table":
     """Every verdict with what was asked and what was measured, for the terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     by_id = {claim.id: claim for listed in claims.values() for claim in listed}
     lines = Table("claim", "model", "language", "verdict", "asked", "measured", "n", "reason")
     for row in rows:
         name = row["verdict"]
-        verdict = f"[{COLOUR[name]}]{SYMBOL[name]} {name}[/]"
+        verdict = Text(f"{SYMBOL[name]} {name}", style=COLOUR[name])
         count = "" if _is_blank(row["n"]) else row["n"]
         asked = as_text(by_id[row["claim"]].form(row["model"], row["language"]))
         place = map(terminal, (row["claim"], row["model"], row["language"]))
