@@ -31,6 +31,8 @@ RoomOption = Annotated[str | None, typer.Option(help="Only this replication, for
 ModelOption = Annotated[str | None, typer.Option(help="Only this model, by its catalogue id.")]
 LanguageOption = Annotated[str | None, typer.Option(help="Only this language, for example en.")]
 
+WIDEST = 40  # columns are lined up to this many characters
+
 
 def main() -> None:
     """Run the command line; a refusal becomes one sentence on stderr and exit code 2."""
@@ -49,6 +51,7 @@ def claims(room: RoomOption = None) -> None:
 
     from replications.claims.compare import as_text
     from replications.claims.ledger import all_claims
+    from replications.report.escape import terminal
 
     listed = all_claims(_root())
     if room is not None:
@@ -57,7 +60,8 @@ def claims(room: RoomOption = None) -> None:
     for name, some in listed.items():
         for claim in some:
             published = f"{as_text(claim)} {claim.unit}".strip()
-            table.add_row(claim.id, name, claim.model, published, claim.statement, claim.confidence)
+            cells = (claim.id, name, claim.model, published, claim.statement, claim.confidence)
+            table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -66,11 +70,14 @@ def models() -> None:
     """List the models of the catalogue."""
     from rich.table import Table
 
+    from replications.report.escape import terminal
+
     table = Table("model", "architecture", "languages", "licence", "set", "sources")
     for name, entry in _catalogue().items():
         group = "default" if entry.default else "opt-in" if entry.opt_in else ""
         sources = ", ".join(source.kind for source in entry.sources)
-        table.add_row(name, entry.architecture, " ".join(entry.languages), str(entry.licence), group, sources)
+        cells = (name, entry.architecture, " ".join(entry.languages), entry.licence, group, sources)
+        table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -80,11 +87,12 @@ def verdicts(room: RoomOption = None, model: ModelOption = None, language: Langu
     from replications.claims import ledger
     from replications.report.scoreboard import verdict_rows
 
-    table, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
+    rows, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
     for column, wanted in {"replication": room, "model": model, "language": language}.items():
         if wanted is not None:
-            table = table[table[column] == _known(column, wanted, table[column])]
-    _show(verdict_rows(table, listed))
+            _known(column, wanted, (row[column] for row in rows))
+            rows = [row for row in rows if row[column] == wanted]
+    _show(verdict_rows(rows, listed))
 
 
 @app.command()
@@ -144,9 +152,12 @@ def datasets() -> None:
     """List the datasets of the catalogue."""
     from rich.table import Table
 
+    from replications.report.escape import terminal
+
     table = Table("dataset", "name", "used for", "licence", "set")
     for name, entry in _datasets().items():
-        table.add_row(name, entry.name, entry.used_for, str(entry.licence), "opt-in" if entry.opt_in else "")
+        cells = (name, entry.name, entry.used_for, entry.licence, "opt-in" if entry.opt_in else "")
+        table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -271,10 +282,19 @@ def _weightless(room: str) -> str | None:
 
 
 def _show(table: Any) -> None:
-    """Print a rich table; wide enough to grep when the output is not a terminal."""
-    from rich.console import Console
+    """Print a rich table; where the output is not a terminal one line per row, to grep, and without the drawing."""
+    if sys.stdout.isatty():
+        from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        Console().print(table)
+        return
+    from rich.cells import cell_len
+
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    widths = [min(max(map(cell_len, column)), WIDEST) for column in columns]
+    for line in zip(*columns, strict=True):
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip())
 
 
 if __name__ == "__main__":

@@ -87,6 +87,19 @@ def test_claims_are_listed_by_room(here):
     assert "paper2022.sum" not in invoke("claims", "--room", "ioi")
 
 
+def test_claims_are_shown_as_text_whatever_they_hold(here, block):
+    here.room("rome", block(id="a.b", statement="[/] [red]it[/red] is :warning: \u202e\r\nso"))
+    assert "[/] [red]it[/red] is :warning: \\u202e so" in invoke("claims")
+
+
+def test_a_row_is_one_line_where_nobody_looks(here, block):
+    here.room("rome", block(id="a.b", statement="word " * 99, model="gpt2"))
+    lines = invoke("claims").splitlines()
+    assert lines[0].split() == ["claim", "replication", "model", "published", "statement", "confidence"]
+    assert len(lines) == 4
+    assert [line.index("gpt2") for line in lines if "gpt2" in line] == [lines[0].index("model")] * 2
+
+
 def test_models_are_those_of_the_catalogue(here):
     output = invoke("models")
     assert SMALL in output

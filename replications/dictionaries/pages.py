@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.files import write_text
+from replications.report.escape import html as escape
 
 STYLE = """body{font:14px/1.5 sans-serif;margin:2em auto;max-width:60em;color:#222}
 article{border-top:1px solid #ccc;padding:.6em 0}h2{font-size:1em;margin:.2em 0}
