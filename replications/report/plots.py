@@ -28,6 +28,8 @@ STYLE = {
     "svg.fonttype": "path",  # names in any script, also where the reader has no font for it
     "text.parse_math": False,  # a token is text: `$5 / $7` is not a formula
     "font.size": 9,
+    "figure.titlesize": 10,
+    "axes.titlesize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.prop_cycle": f"cycler('color', {[BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY]})",
@@ -40,10 +42,15 @@ NAMES = {
     "S2": "repeated subject (S2)", "after_S2": "between S2 and the end", "END": "last token (END)",
     "subject_first": "first of the subject", "subject_middle": "middle of the subject",
     "subject_last": "last of the subject", "after": "after the subject", "first_after": "first after the subject",
-    "further": "further tokens", "last": "last token",
+    "further": "further tokens", "last": "last token", "s_inhibition": "S-inhibition",
 }  # fmt: skip
 PANELS = {"measured": "trained weights", "control": "random weights (control)"}
 _FINE = re.compile(r"scale\([^)]*\)|(-?\d+\.\d{3,})")  # what an SVG gives more digits than an eye can see
+
+
+def name(slug: str) -> str:
+    """What a reader should see for a name in a table: words."""
+    return NAMES.get(slug, slug.replace("_", " "))
 
 
 @cache
@@ -130,7 +137,7 @@ def heat_map(
     else:
         whole_numbers(axes.xaxis)
     axes.set_ylabel(ylabel)
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title)
     return image
 
 
@@ -162,7 +169,7 @@ def curves(axes: Axes, table: Any, *, title: str) -> None:
     """Restoration by layer, one line with its 95 % band per role, from a tidy frame (see `roles.curve_table`)."""
     for role, part in table.groupby("role", sort=False):
         colour = COLOURS.get(str(role), GREEN)
-        label = f"{NAMES.get(str(role), legible(str(role)))}, n = {part['n'].iloc[0]}"
+        label = f"{name(str(role))}, n = {part['n'].iloc[0]}"
         axes.plot(part["layer"], part["restoration"], color=colour, label=label)
         axes.fill_between(part["layer"], part["ci_low"], part["ci_high"], color=colour, alpha=0.2, linewidth=0)
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -171,7 +178,7 @@ def curves(axes: Axes, table: Any, *, title: str) -> None:
     axes.set_xlabel("layer")
     axes.set_ylabel("restoration (0 corrupted, 1 clean)")
     whole_numbers(axes.xaxis)
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title)
 
 
 def article_maps(stem: Path, cells: Any, title: str) -> None:
@@ -183,7 +190,7 @@ def article_maps(stem: Path, cells: Any, title: str) -> None:
             grid = part.pivot(index="layer", columns="position", values="restoration").to_numpy()
             image = heat_map(ax, grid, x=tokens, ylabel="layer whose input is restored", title=label)
         figure.colorbar(image, ax=axes, label="restoration (0 corrupted, 1 clean)")
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title)
 
 
 def role_curves(stem: Path, table: Any, title: str) -> None:
@@ -192,4 +199,4 @@ def role_curves(stem: Path, table: Any, title: str) -> None:
         for ax, (weights, label) in zip(axes, PANELS.items(), strict=True):
             curves(ax, table[table["weights"] == weights], title=label)
         beside(axes[-1], title="mean with 95 % band")
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title)
