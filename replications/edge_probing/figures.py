@@ -30,12 +30,12 @@ def draw(out: Path, trees: Mapping[str, Any], table: pd.DataFrame, title: str) -
         trees,
         tasks,
         int(table["layer"].max()),
-        f"Where each task is solved ({title}; lines: 95 % intervals)",
+        f"Where each task is solved ({title}; lines: 95 % intervals; no bar: not defined)",
     )
     deltas(
         out / "deltas", table, tasks, f"What each layer adds to F1, and how a probe of all layers weighs them ({title})"
     )
-    curves(out / "curves", table, tasks, f"F1 of probes that see the layers up to one ({title}; 95 % bands)")
+    curves(out / "curves", table, tasks, f"F1 of probes that see layers 0 to k ({title}; 95 % bands)")
 
 
 def in_order(tasks: set[str]) -> list[str]:
@@ -93,7 +93,7 @@ def curves(stem: Path, table: pd.DataFrame, tasks: Sequence[str], title: str) ->
                 ax.fill_between(rows["layer"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.2, linewidth=0)
             plots.whole_numbers(ax.xaxis)
             ax.set_title(NAMES.get(task, task))
-            ax.set_xlabel("layers 0 to")
+            ax.set_xlabel("k")
         axes[0].set_ylabel("F1 on held-out sentences")
         plots.beside(axes[-1])
         figure.suptitle(title)

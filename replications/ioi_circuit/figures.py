@@ -16,10 +16,6 @@ from replications.report import plots
 MAPS = {"path_logits": "to the logits", "path_queries": "to the name movers' queries",
         "path_values": "to the S-inhibition heads' values"}  # fmt: skip
 DRAWN = 300  # prompts of a scatter plot: more would not be told apart
-COLOURS = {
-    "name_mover": plots.BLUE, "negative_name_mover": plots.RED, "s_inhibition": plots.ORANGE, "induction": plots.GREEN,
-    "duplicate_token": plots.PURPLE, "previous_token": plots.BLACK, "backup_name_mover": plots.SKY,
-}  # fmt: skip
 
 
 def draw(out: Path, heads: pd.DataFrame, members: pd.DataFrame, found: Findings, title: str) -> None:
@@ -65,7 +61,7 @@ def draw_attention(stem: Path, found: Findings, title: str) -> None:
                 mean = found.observed.arrays["heads"].mean(-1)
                 head = max(heads, key=lambda head: abs(mean[head]))
                 x, y = found.observed.attention["END_IO"][head], found.observed.arrays["heads_io"][head]
-                ax.scatter(x[:DRAWN], y[:DRAWN], s=6, color=COLOURS[name], alpha=0.5, linewidths=0)
+                ax.scatter(x[:DRAWN], y[:DRAWN], s=6, color=plots.HEADS[name], alpha=0.5, linewidths=0)
                 rho = np.corrcoef(x, y)[0, 1]
                 ax.set_title(f"{plots.name(name)} {label(head)}\n(correlation {rho:.2f}, n = {len(x)})")
                 ax.set_xlim(0, 1)
@@ -78,14 +74,14 @@ def draw_classes(stem: Path, members: pd.DataFrame, shape: tuple[int, int], titl
     for number, name in reversed(list(enumerate(CLASSES, start=1))):
         part = members[members["class"] == name]
         grid[part["layer"], part["head"]] = number
-    colours = ListedColormap(["0.93", *(COLOURS[name] for name in CLASSES)])
+    colours = ListedColormap(["0.93", *(plots.HEADS[name] for name in CLASSES)])
     with plots.drawn(stem, 1, width=6.4, height=4.2) as (figure, (ax,)):
         ax.imshow(grid, cmap=colours, vmin=0, vmax=len(CLASSES), aspect="auto", origin="lower")
         plots.whole_numbers(ax.xaxis)
         ax.set_xlabel("head")
         ax.set_ylabel("layer")
         counts = members["class"].value_counts()
-        handles = [Patch(color=COLOURS[name], label=f"{plots.name(name)} ({counts.get(name, 0)})")
+        handles = [Patch(color=plots.HEADS[name], label=f"{plots.name(name)} ({counts.get(name, 0)})")
                    for name in CLASSES]  # fmt: skip
         ax.legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
         figure.suptitle(f"What each head of the circuit does ({title}; pale: outside)")

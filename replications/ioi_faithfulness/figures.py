@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from replications.ioi_faithfulness.circuits import POSITION
 from replications.report import plots
 
-COLOURS = (plots.BLUE, plots.RED, plots.ORANGE, plots.GREEN, plots.BLACK, plots.PURPLE, plots.SKY)
-CLASS_COLOURS = dict(zip(POSITION, COLOURS, strict=True))
 KINDS = {"random": ("o", plots.PALE, "K: random heads"), "greedy": ("x", plots.BLACK, "K: found by greedy search"),
          "none": ("*", plots.BLACK, "K: nothing")}  # fmt: skip
 TEST_COLOURS = {
@@ -64,7 +61,7 @@ def draw_completeness(stem: Path, sets: pd.DataFrame, names: list[str], title: s
                 ax.scatter(some["model"], some["inside"], s=36 if marker == "*" else 18, color=colour, marker=marker,
                            label=label)  # fmt: skip
             for row in part[part["kind"] == "class"].itertuples():
-                ax.scatter(row.model, row.inside, s=26, color=CLASS_COLOURS[row.set], marker="s",
+                ax.scatter(row.model, row.inside, s=26, color=plots.HEADS[row.set], marker="s",
                            label=f"K: {plots.name(row.set)} heads")  # fmt: skip
             ax.set_xlabel("F(M without K)")
             ax.set_ylabel("F(C without K)")
@@ -78,7 +75,7 @@ def draw_minimality(stem: Path, heads: pd.DataFrame, names: list[str], title: st
     with plots.drawn(stem, len(names), width=2 + 5.5 * len(names), height=3.4) as (figure, axes):
         for ax, name in zip(axes, names, strict=True):
             part = heads[heads["circuit"] == name].sort_values("score", ascending=False)
-            colours = [CLASS_COLOURS[each] for each in part["class"]]
+            colours = [plots.HEADS[each] for each in part["class"]]
             spread = [(part["score"] - part["ci_low"]).clip(lower=0), (part["ci_high"] - part["score"]).clip(lower=0)]
             ax.bar(range(len(part)), part["score"], yerr=spread, color=colours, error_kw={"linewidth": 0.8})
             ax.set_xticks(range(len(part)), part["head"], rotation=90, fontsize=7)
@@ -86,7 +83,7 @@ def draw_minimality(stem: Path, heads: pd.DataFrame, names: list[str], title: st
             ax.set_ylabel("minimality score, share of F(M)")
             ax.set_title(f"the {name} circuit")
             for each in part["class"].unique():
-                ax.bar([0], [0], color=CLASS_COLOURS[each], label=plots.name(each))
+                ax.bar([0], [0], color=plots.HEADS[each], label=plots.name(each))
             if len(part):
                 ax.legend(frameon=False, fontsize=7)
         figure.suptitle(f"What each head adds to the circuit ({title}; dotted: the paper's 1 %)")

@@ -44,6 +44,10 @@ NAMES = {
     "subject_last": "last of the subject", "after": "after the subject", "first_after": "first after the subject",
     "further": "further tokens", "last": "last token", "s_inhibition": "S-inhibition",
 }  # fmt: skip
+HEADS = {
+    "name_mover": BLUE, "negative_name_mover": RED, "s_inhibition": ORANGE, "induction": GREEN,
+    "duplicate_token": PURPLE, "previous_token": BLACK, "backup_name_mover": SKY,
+}  # fmt: skip
 PANELS = {"measured": "trained weights", "control": "random weights (control)"}
 _FINE = re.compile(r"scale\([^)]*\)|(-?\d+\.\d{3,})")  # what an SVG gives more digits than an eye can see
 

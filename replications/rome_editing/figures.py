@@ -31,7 +31,7 @@ def draw(out: Path, tables: Mapping[str, pd.DataFrame], trees: Mapping[str, Any]
 
 def draw_scores(stem: Path, scores: pd.DataFrame, title: str) -> None:
     """Points with their intervals by score and method, trained beside random weights."""
-    with plots.drawn(stem, 2, width=9, height=3.4) as (figure, axes):
+    with plots.drawn(stem, 2, width=11, height=3.4) as (figure, axes):
         for ax, (weights, label) in zip(axes, plots.PANELS.items(), strict=True):
             part = scores[(scores["weights"] == weights) & scores["score"].isin(list(SHOWN))]
             for i, (method, name) in enumerate(LABELS.items()):
@@ -62,7 +62,7 @@ def draw_layers(stem: Path, curves: pd.DataFrame, facts: pd.DataFrame, layer: in
         plots.whole_numbers(axes[0].xaxis)
         axes[0].legend(frameon=False, fontsize=8)
         for at, part in facts.groupby("layer"):
-            axes[1].plot(part["tracing"], part["rewrite"], "o", markersize=4, alpha=1 if at == layer else 0.35,
+            axes[1].plot(part["tracing"], part["rewrite"], "o", markersize=4, alpha=1 if at == layer else 0.6,
                          label=f"edited at layer {at}")  # fmt: skip
         axes[1].set_xlabel("tracing effect of a fact at the layer")
         axes[1].set_ylabel("rewrite score after an edit there")
@@ -73,8 +73,8 @@ def draw_layers(stem: Path, curves: pd.DataFrame, facts: pd.DataFrame, layer: in
 
 def draw_sequence(stem: Path, table: pd.DataFrame, title: str) -> None:
     """ES of all edits so far, loss on held-out text, size of the change, against the number of edits in one weight."""
-    panels = {"ES": "efficacy of the edits so far", "nll_increase": "rise of the loss on other text, nats per token",
-              "norm": "size of the change, over that of the weight"}  # fmt: skip
+    panels = {"ES": "efficacy of the edits so far", "nll_increase": "rise of the loss on other text,\nnats per token",
+              "norm": "size of the change,\nover that of the weight"}  # fmt: skip
     with plots.drawn(stem, 3, width=10, height=3.2) as (figure, axes):
         for ax, (column, label) in zip(axes, panels.items(), strict=True):
             for variant, part in table.groupby("variant", sort=False):
