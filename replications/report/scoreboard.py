@@ -9,7 +9,8 @@ from replications.claims.ledger import COLUMNS, Row, all_claims, verdicts
 from replications.claims.schema import OWN_LANGUAGE, PRINTED, WEIGHTLESS, Claim, Verdict
 from replications.files import write_csv, write_text
 from replications.report.escape import markdown, terminal
-from replications.report.forest import forest, panels
+from replications.report.forest import forest, panels, with_control_intervals
+from replications.report.headlines import write_headlines
 from replications.settings import ROOT
 
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ MEANING = {
 
 
 def write_report(root: Path = ROOT) -> list[Row]:
-    """Judge everything, write reports/verdicts.csv and reports/scoreboard.md; returns the verdict table."""
+    """Judge everything, write the verdict table, forests, headlines and scoreboard.md; returns the verdict table."""
     rows, claims = verdicts(root), all_claims(root)
     write_csv(root / "reports" / "verdicts.csv", rows, COLUMNS)
     for room, listed in claims.items():
         if asked := panels(listed, rows):
-            forest(root / "reports" / f"forest_{room}", room, asked)
+            asked = with_control_intervals(asked, root / "reports" / room)
+            forest(root / "reports" / f"forest_{room}.svg", room, asked)
+    write_headlines(root / "reports")
     write_text(root / "reports" / "scoreboard.md", scoreboard(rows, claims))
     return rows
 
