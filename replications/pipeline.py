@@ -1,6 +1,6 @@
 """dvc.yaml, read: which stages there are, once `foreach` is spelled out, and what each needs from outside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,23 @@ def stages(root: Path = ROOT) -> list[Stage]:
         return [stage for name, block in blocks.items() for stage in _spelled_out(name, block, params)]
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise Refusal(f"{root / 'dvc.yaml'} cannot be read together with params.yaml ({error!r})") from None
+
+
+def room_stage(room: str, item: Mapping[str, str], root: Path = ROOT) -> tuple[Stage | None, str | None]:
+    """A room's stage on a model and language that params.yaml need not have, and the matrix that it goes over, if any.
+
+    No stage where dvc.yaml has none of this name.
+    """
+    file = root / "dvc.yaml"
+    try:
+        block = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"][room]
+    except (FileNotFoundError, KeyError):
+        return None, None
+    except (OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+        raise Refusal(f"{file} cannot be read ({error!r})") from None
+    matrix = block.get("foreach")
+    stage = _stage(room, _substituted(block.get("do", block), dict(item)))
+    return stage, matrix and matrix.removeprefix("${").removesuffix("}")
 
 
 def _spelled_out(name: str, block: dict[str, Any], params: dict[str, Any]) -> Iterator[Stage]:

@@ -91,6 +91,17 @@ def verdicts(root: Path = ROOT) -> "pandas.DataFrame":
     return pandas.DataFrame(rows, columns=COLUMNS, dtype=object).astype({"asserted": bool})
 
 
+def run_verdicts(room: str, file: Path, root: Path = ROOT) -> "pandas.DataFrame":
+    """The rows of `verdicts` about one run, from its <room>/<model>/<language>/metrics.json, wherever that lies."""
+    import pandas
+
+    place = file.parts[-3:-1]
+    evidence = {place: read_evidence(file, root)}
+    rows = [row for claim in load_claims(room, root) for row in _claim_rows(claim, room, evidence, root)]
+    here = [row for row in rows if (row["model"], row["language"]) == place]
+    return pandas.DataFrame(here, columns=COLUMNS, dtype=object).astype({"asserted": bool})
+
+
 def why_absent(model: str, root: Path = ROOT) -> str:
     """Why a model has no evidence, from the catalogue alone, so that every machine writes the same table."""
     if model in WEIGHTLESS:

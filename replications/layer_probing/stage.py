@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replications import progress
 from replications.errors import Unavailable
 from replications.files import write_csv, write_json
 from replications.layer_probing import causal_check, evidence, figures, minimal_pair, probe_series, stimuli
@@ -111,7 +112,7 @@ def _probe_words(found: Activations, words: Words, plan: Plan, kept: shards.Keep
         states = found.layer(layer)[found.kept]
         return kept(f"{name}-{layer:03}", lambda: probe_series.probe_layer(states, made, words, found.kept, plan))
 
-    return probe_series.stacked(side_by_side(probed, range(found.n_layers), "layers probed"))
+    return probe_series.stacked(side_by_side(probed, range(found.n_layers), f"layers probed ({name})"))
 
 
 def _measure_pair(
@@ -128,11 +129,14 @@ def _measure_pair(
         states = found.layer(layer)[own]
         return kept(f"{name}-pair-{layer:03}", lambda: minimal_pair.probe_layer(states, places, plan))
 
-    outcome.pair.update(probe_series.stacked(side_by_side(probed, range(found.n_layers))))
+    outcome.pair.update(
+        probe_series.stacked(side_by_side(probed, range(found.n_layers), f"layers probed ({name}, the pair)"))
+    )
     outcome.types.update({split: [p.type for p in places if p.split == split] for split in ("dev", "test")})
     if name == "measured" and causal_check.has_head(loaded):
         layers = minimal_pair.layers_to_edit(loaded.entry.n_layers, params["edited_layers"])
-        used = kept(f"{name}-use", lambda: _use(loaded, found, before, places, layers, params, plan))
+        with progress.step("removing what the probes read"):
+            used = kept(f"{name}-use", lambda: _use(loaded, found, before, places, layers, params, plan))
         outcome.use.update({key: tensor.numpy() for key, tensor in used.items()} | {"layers": np.array(layers)})
 
 

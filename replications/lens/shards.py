@@ -59,18 +59,23 @@ def _read(file: Path) -> dict[str, Tensor] | None:
         return None
 
 
+def waiting(room: str, model: str, cache: Path | None = None) -> int:
+    """How many finished parts of a room's killed runs on this model wait in the cache."""
+    return len(list((cache or store.cache_root()).glob(f"shards/{room}-{model}[-@]*/**/*.safetensors")))
+
+
 def _owner(identity: Mapping[str, Any]) -> str:
     return "-".join(str(identity[part]) for part in ("room", "model", "language") if part in identity)
 
 
 def _place(identity: Mapping[str, Any], cache: Path) -> Path:
     """Folder of a run's shards: who it belongs to, and a digest of what its numbers depend on."""
-    made_by = versions() | {"code": _code()}
+    made_by = versions() | {"code": code()}
     text = json.dumps([identity, made_by], sort_keys=True)
     return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _code() -> str:
+def code() -> str:
     """Digest of the project's modules."""
     digest = hashlib.sha256()
     for file in sorted(CODE.rglob("*.py")):

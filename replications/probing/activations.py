@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from replications import files
+from replications import files, progress
 from replications.errors import Refusal
 from replications.lens import store
 from replications.lens.load import Loaded
@@ -126,7 +126,8 @@ def extract(
         raise Refusal("there are no sentences to extract, or one of them has no words")
     aligned = wordpieces.align_all(sentences, loaded, separator=separator, limit=_reach(loaded), limits=limits)
     folder = _place(loaded, aligned, cache or store.cache_root())
-    chunks = [_chunk(loaded, part, folder / f"{number:05}.safetensors") for number, part in enumerate(_parts(aligned))]
+    parts = progress.watched(list(_parts(aligned)), "states of all layers")
+    chunks = [_chunk(loaded, part, folder / f"{number:05}.safetensors") for number, part in enumerate(parts)]
     return Activations(chunks, _piece_ranges(aligned), _first_words(aligned), wordpieces.counts(aligned), pooling)
 
 
