@@ -56,6 +56,9 @@ def recover(folder: Path) -> None:
             else:
                 shutil.rmtree(fresh, ignore_errors=True)
             _tidy(folder, fresh)
+    for empty in (*(folder / PARTIAL).glob("*/*"), *(folder / PARTIAL).glob("*"), folder / PARTIAL):
+        with contextlib.suppress(OSError):  # of a run that was killed while it tidied up, or else not empty
+            empty.rmdir()
 
 
 def upstream(out: Path, place: Place, name: str) -> Path:

@@ -11,6 +11,7 @@ from replications.claims.evidence import (
     find,
     nearest,
     paths,
+    read_evidence,
     room_evidence,
     run_command,
     without_places,
