@@ -18,6 +18,7 @@ from replications.claims import ledger
 from replications.claims.schema import WEIGHTLESS
 from replications.edge import Stopped
 from replications.errors import Refusal
+from replications.lens.versions import code, versions
 from replications.pipeline import room_stage
 from replications.settings import load_settings, room_params
 
@@ -85,12 +86,9 @@ def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None])
 
 def account(asked: Asked, out: Path, root: Path) -> dict[str, Any]:
     """What a run depends on, as run.json holds it: params, digests of code and other inputs, versions."""
-    from replications.lens import shards
-    from replications.lens.versions import versions
-
     return {
         "room": asked.room, "model": asked.model, "language": asked.language, "device": asked.device,
-        "profile": asked.profile, "params": params(asked, root), "code": shards.code(), "versions": versions(),
+        "profile": asked.profile, "params": params(asked, root), "code": code(), "versions": versions(),
         "inputs": inputs(asked, out, root),
     }  # fmt: skip
 
@@ -134,10 +132,10 @@ def counts(table: pandas.DataFrame) -> str:
 
 def stopped(asked: Asked, folder: Path, root: Path) -> str:
     """What Ctrl-C has left, and the command that goes on."""
-    from replications.lens import shards, store
+    from replications.lens import store
 
     cache = store.cache_root()
-    parts = shards.waiting(asked.room, asked.model, cache)
+    parts = len(list(cache.glob(f"shards/{asked.room}-{asked.model}[-@]*/**/*.safetensors")))
     training = [*cache.glob(f"dictionaries/{asked.model}-*.training/latest.json"),
                 *cache.glob(f"training/{asked.room}/**/latest.json")]  # fmt: skip
     kept = [f"{parts} finished parts"] * bool(parts) + ["the training's last checkpoint"] * bool(training)
@@ -163,7 +161,7 @@ def _tell(asked: Asked, table: pandas.DataFrame, target: Path, root: Path, show:
     show(verdict_rows(table, {asked.room: ledger.load_claims(asked.room, root)}))
     record = files.read_json(target / RECORD)
     made = [f"code {record['code'][:12]}", f"profile {asked.profile}", f"device {asked.device}"]
-    made += [f"weights {record['weights'][:12]}"] * bool(record["weights"])
+    made += [f"weights {record['weights'][:12]}"] if record["weights"] else []
     made += [f"{name} {version}" for name, version in record["versions"].items()]
     print(f"{_shown(target, root)}: {counts(table)}")
     print(f"made by {', '.join(made)}; {RECORD} there has all of it")

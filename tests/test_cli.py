@@ -38,7 +38,7 @@ def calls(here, estimate, monkeypatch):
         seen.append(given)
         write_json(given["out"] / "metrics.json", {"measured": {"pairs": {"gain": estimate(2.0, 1.5, 2.5)}}})
 
-    monkeypatch.setattr(trial, "weights", lambda model, root: "0123")
+    monkeypatch.setattr(trial, "weights", lambda model, root: None if model == "printed" else "0123")
     for room in ("ioi", "audit"):
         stage = types.ModuleType(f"replications.{room}.stage")
         stage.run = measured

@@ -4,6 +4,7 @@ import errno
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -148,3 +149,34 @@ def test_how_a_command_is_used_is_said_with_exit_code_two(monkeypatch, capsys):
         cli.main()
     assert end.value.code == 2
     assert "Missing argument 'room'" in capsys.readouterr().err
+
+
+INTERRUPTED = """
+import sys, time, threading, types
+from replications import cli
+stage = types.ModuleType("replications.audit.stage")
+
+def run(**given):
+    given["out"].joinpath("half.csv").touch()
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    print("measuring", flush=True)
+    time.sleep(600)
+
+stage.run = run
+sys.modules[stage.__name__] = stage
+sys.argv = ["replicate", "run", "audit", "--out", sys.argv[1]]
+cli.main()
+"""
+
+
+def test_ctrl_c_ends_at_once_with_one_sentence_and_no_litter(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stdout.readline() == "measuring\n"
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=120)[1]
+    assert run.returncode == 130
+    go = f"`replicate run audit --out {tmp_path}`"
+    assert said == f"stopped before a part was finished that could be kept; {go} begins again\n"
+    assert list(tmp_path.iterdir()) == []

@@ -21,10 +21,9 @@ from torch import Tensor
 
 from replications import files
 from replications.lens import store
-from replications.lens.versions import versions
+from replications.lens.versions import code, versions
 
 Keep = Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]]
-CODE = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -59,11 +58,6 @@ def _read(file: Path) -> dict[str, Tensor] | None:
         return None
 
 
-def waiting(room: str, model: str, cache: Path | None = None) -> int:
-    """How many finished parts of a room's killed runs on this model wait in the cache."""
-    return len(list((cache or store.cache_root()).glob(f"shards/{room}-{model}[-@]*/**/*.safetensors")))
-
-
 def _owner(identity: Mapping[str, Any]) -> str:
     return "-".join(str(identity[part]) for part in ("room", "model", "language") if part in identity)
 
@@ -73,11 +67,3 @@ def _place(identity: Mapping[str, Any], cache: Path) -> Path:
     made_by = versions() | {"code": code()}
     text = json.dumps([identity, made_by], sort_keys=True)
     return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def code() -> str:
-    """Digest of the project's modules."""
-    digest = hashlib.sha256()
-    for file in sorted(CODE.rglob("*.py")):
-        digest.update(f"{file.relative_to(CODE)}\0{files.sha256(file)}\n".encode())
-    return digest.hexdigest()

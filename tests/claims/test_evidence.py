@@ -70,7 +70,7 @@ def test_malformed_evidence_is_refused(checkout, text, said):
 def test_a_run_that_is_not_in_params_is_rebuilt_by_the_command_line(checkout):
     file = checkout.evidence("ioi", "gpt2", "en", {})
     file.write_text("{")
-    with pytest.raises(Refusal, match="`replicate run ioi --model gpt2 --language en`"):
+    with pytest.raises(Refusal, match="`replicate run ioi --model gpt2 --language en --out reports`"):
         read_evidence(file, checkout.root)
 
 
