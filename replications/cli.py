@@ -35,13 +35,18 @@ WIDEST = 40  # columns are lined up to this many characters
 
 
 def main() -> None:
-    """Run the command line; a refusal becomes one sentence on stderr and exit code 2."""
+    """Run the command line; whatever goes wrong becomes one sentence on stderr and an exit code."""
     arithmetic.pin()
-    try:
-        app()
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        sys.exit(2)
+    from replications.edge import guarded
+
+    sys.exit(guarded(_invoke))
+
+
+def _invoke(words: list[str]) -> None:
+    """The command that these words name. Typer's own entrance would swallow Ctrl-C and what is known about it."""
+    command = typer.main.get_command(app)
+    with command.make_context("replicate", words) as context:
+        command.invoke(context)
 
 
 @app.command()
@@ -102,10 +107,14 @@ def run(
     language: Annotated[str, typer.Option(help="Language of the stimuli.")] = "en",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:<number> or mps.")] = "cpu",
     profile: Annotated[str | None, typer.Option(help="default or full; params.yaml decides if unset.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; reports/local if unset.")] = None,
 ) -> None:
-    """Measure one replication on one model in one language and write its evidence under reports/."""
-    from importlib import import_module
+    """Measure one replication on one model in one language, judge its claims, and say where the run lies.
 
+    A trial run goes to reports/local/<room>/<model>/<language> and disturbs nothing; `replicate adopt` takes it into
+    the evidence. With `--out reports` the evidence itself is written, as `dvc repro` does.
+    """
+    from replications import trial
     from replications.claims.ledger import rooms
     from replications.settings import PROFILES, load_settings, room_params
 
@@ -117,11 +126,25 @@ def run(
         room_params(room, profile, root)  # refused before anything heavy is imported
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise Refusal(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>, mps")
-    out = root / "reports" / room / model / language
+    folder = trial.folder(out, root)
     os.environ["TQDM_DISABLE"] = "1"  # the libraries' bars, one per patched column; the stage shows its own
     keep_freed_memory()
-    stage = import_module(f"replications.{room}.stage")
-    stage.run(model=model, language=language, device=device, profile=profile, out=out)
+    trial.measure(trial.Asked(room, model, language, device, profile), folder, root, show=_show)
+
+
+@app.command()
+def adopt(
+    model: Annotated[str, typer.Option(help="Catalogue id of the model that was run.")],
+    language: Annotated[str, typer.Option(help="Language that was run.")] = "en",
+    room: RoomOption = None,
+) -> None:
+    """Take the runs in reports/local of a model and language into the evidence, and make them part of the matrix."""
+    from replications import adoption
+    from replications.claims.ledger import rooms
+
+    if room is not None:
+        _known("replication", room, rooms(_root()))
+    adoption.adopt(model, language, room, _root())
 
 
 def keep_freed_memory() -> None:
@@ -138,13 +161,20 @@ def languages(
     model: Annotated[str, typer.Argument(help="Catalogue id of a model probed in several languages.")],
 ) -> None:
     """Compare a model's layers language by language on the same sentences, from the evidence of layer_probing."""
+    from replications.files import sweep
     from replications.layer_probing.languages import compare
+    from replications.progress import step
     from replications.settings import load_settings, room_params
 
     params = room_params("layer_probing", load_settings(_root()).profile, _root())
     reports = _root() / "reports"
     folder = reports / "layer_probing" / _known("model", model, _catalogue())
-    compare(folder, reports / "languages" / model, resamples=params["resamples"], seed=params["seed"])
+    stem = reports / "languages" / model
+    sweep(reports)
+    with step(f"comparing the languages of {model}"):
+        table = compare(folder, stem, resamples=params["resamples"], seed=params["seed"])
+    found = ", ".join(sorted(set(table["language"]) - {"all"}))
+    print(f"{stem}.csv, .svg and .png compare {found}: {len(table)} rows")
 
 
 @app.command()
@@ -183,9 +213,15 @@ def fetch(
 @app.command()
 def report() -> None:
     """Write reports/verdicts.csv and reports/scoreboard.md from the evidence, and show the counts."""
+    from replications import files, places
+    from replications.progress import step
     from replications.report.scoreboard import summary, write_report
 
-    _show(summary(write_report(_root())))
+    places.recover(_root() / "reports")
+    files.sweep(_root() / "reports")
+    with step("judging all claims and drawing them"):
+        table = write_report(_root())
+    _show(summary(table))
 
 
 @app.command()

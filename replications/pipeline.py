@@ -1,6 +1,6 @@
 """dvc.yaml, read: which stages there are, once `foreach` is spelled out, and what each needs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -139,6 +139,23 @@ def _why(lacking: list[Need], reasons: dict[Need, str]) -> str:
     (_, name), *others = lacking
     more = f" (and {', '.join(other for _, other in others)})" if others else ""
     return f"{name}{more}: {reasons[lacking[0]]}; try `replicate fetch {name}`"
+
+
+def room_stage(room: str, item: Mapping[str, str], root: Path = ROOT) -> tuple[Stage | None, str | None]:
+    """A room's stage on a model and language that params.yaml need not have, and the matrix that it goes over, if any.
+
+    No stage where dvc.yaml has none of this name.
+    """
+    file = root / "dvc.yaml"
+    try:
+        block = read_yaml(file)["stages"].get(room) if file.is_file() else None
+    except (TypeError, AttributeError) as error:
+        raise Refusal(f"{file} cannot be read ({error!r})") from None
+    if block is None:
+        return None, None
+    matrix = block.get("foreach")
+    stage = _stage(room, _substituted(block.get("do", block), dict(item)))
+    return stage, matrix and matrix.removeprefix("${").removesuffix("}")
 
 
 def _spelled_out(name: str, block: dict[str, Any], params: dict[str, Any]) -> Iterator[Stage]:

@@ -102,6 +102,8 @@ def _line(done: Done, number: int, of: int, elapsed: float) -> str:
 
 def _compare(plan: Plan, root: Path) -> int:
     """Print how far the evidence of the plan's rooms is from the last commit's; 1 when it does not reproduce that."""
+    import pandas as pd
+
     from replications.claims.ledger import all_claims, verdicts
     from replications.report import agreement
 
@@ -109,7 +111,8 @@ def _compare(plan: Plan, root: Path) -> int:
     rooms = [room for room in claims if any(stage.block == room for stage in plan.stages)]
     tolerances = agreement.load_tolerances(root)
     by_id = {claim.id: claim for listed in claims.values() for claim in listed}
-    listed = agreement.shifts(agreement.committed(root), verdicts(root), by_id, tolerances)
+    now = pd.DataFrame(verdicts(root))
+    listed = agreement.shifts(agreement.committed(root), now, by_id, tolerances)
     differing = {room: agreement.changed_files(root, f"reports/{room}") for room in rooms}
     Console(width=None if sys.stdout.isatty() else 160).print(agreement.table(listed, rooms, differing, tolerances))
     for line in agreement.paragraph(listed, agreement.changed_files(root, "reports"), arithmetic.is_pinned()):

@@ -76,7 +76,7 @@ def rebuild_command(room: str, model: str, language: str, root: Path = ROOT) -> 
     if model in WEIGHTLESS:
         return f"dvc repro --force {room}"
     name = load_settings(root).run_name(model, language)
-    return f"dvc repro --force {room}@{name}" if name else run_command(room, model, language)
+    return f"dvc repro --force {room}@{name}" if name else f"{run_command(room, model, language)} --out reports"
 
 
 def run_command(room: str, model: str, language: str) -> str:

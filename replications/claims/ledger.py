@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.claims.compare import Judgement, as_text, judge
-from replications.claims.evidence import Evidence, Place, find, node, room_evidence
+from replications.claims.evidence import Evidence, Place, find, node, read_evidence, room_evidence
 from replications.claims.offers import absence
 from replications.claims.schema import OWN_LANGUAGE, Claim, Criterion, Finding, Verdict, read_claims
 from replications.errors import Refusal
@@ -68,6 +68,14 @@ def verdicts(root: Path = ROOT) -> list[Row]:
         for claim in claims:
             rows += map(_writable, _claim_rows(claim, room, evidence, root))
     return rows
+
+
+def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[Row]:
+    """The rows of `verdicts` about one run, from its <room>/<model>/<language>/metrics.json, wherever that lies."""
+    place = file.parts[-3:-1]
+    evidence = {place: read_evidence(file, root)}
+    rows = (row for claim in load_claims(room, root) for row in _claim_rows(claim, room, evidence, root))
+    return [_writable(row) for row in rows if (row["model"], row["language"]) == place]
 
 
 def _finding(claim: Claim, model: str, language: str) -> Finding | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from replications import progress
 from replications.claims.ledger import load_claims
 from replications.claims.schema import OWN_LANGUAGE
 from replications.files import write_csv, write_json
@@ -99,10 +100,11 @@ def published_sets(model: str, language: str) -> dict[str, list[str]]:
 def _measure_all(
     loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], keep: shards.Keep, weights: str
 ) -> dict[str, Findings]:
-    return {
-        name: measure(loaded, made, params, lambda shard, make, name=name: keep(f"{weights}/{name}/{shard}", make))
-        for name, made in sets.items()
-    }
+    with progress.step(f"{weights} weights"):
+        return {
+            name: measure(loaded, made, params, lambda shard, make, name=name: keep(f"{weights}/{name}/{shard}", make))
+            for name, made in sets.items()
+        }
 
 
 def _write(

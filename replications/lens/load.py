@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from replications import files
+from replications import files, progress
 from replications.errors import Refusal
 from replications.lens import catalogue, folders, weights
 from replications.lens.catalogue import ModelEntry
@@ -62,7 +62,8 @@ def load_model(model: str | ModelEntry, *, device: str = "cpu", random_seed: int
     entry = catalogue.find(model)
     folder = weights.materialise(entry)
     tokenizer = _tokenizer(folder)
-    with torch.random.fork_rng(devices=[]):  # modules are initialised at random before they get their weights
+    # modules are initialised at random before they get their weights
+    with progress.step(f"loading {entry.id}"), torch.random.fork_rng(devices=[]):
         hf_model = _trained(entry, folder) if random_seed is None else _random(entry, folder, random_seed)
     return Loaded(hf_model.eval().to(device), tokenizer, entry, *_frame(entry, tokenizer))
 

@@ -19,12 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from replications import files
 from replications.lens import store
-from replications.lens.versions import versions
+from replications.lens.versions import code, versions
 
 Keep = Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]]
-CODE = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -74,14 +72,6 @@ def _owner(identity: Mapping[str, Any]) -> str:
 
 def _place(identity: Mapping[str, Any], cache: Path) -> Path:
     """Folder of a run's shards: who it belongs to, and a digest of what its numbers depend on."""
-    made_by = versions() | {"code": _code()}
+    made_by = versions() | {"code": code()}
     text = json.dumps([identity, made_by], sort_keys=True)
     return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def _code() -> str:
-    """Digest of the project's modules."""
-    digest = hashlib.sha256()
-    for file in sorted(CODE.rglob("*.py")):
-        digest.update(f"{file.relative_to(CODE)}\0{files.sha256(file)}\n".encode())
-    return digest.hexdigest()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from replications import progress
 from replications.errors import Refusal
 from replications.lens import store
 from replications.lens.load import Loaded
@@ -126,8 +128,9 @@ def extract(
     aligned = wordpieces.align_all(sentences, loaded, separator=separator, limit=_reach(loaded), limits=limits)
     cache = cache or store.cache_root()
     folder = _place(loaded, aligned, cache)
-    places = [folder / f"{number:05}.safetensors" for number in range(len(_parts(aligned)))]
-    chunks = [_chunk(loaded, part, file, cache) for part, file in zip(_parts(aligned), places, strict=True)]
+    parts = progress.watched(list(_parts(aligned)), "states of all layers")
+    places = (folder / f"{number:05}.safetensors" for number in count())
+    chunks = [_chunk(loaded, part, file, cache) for part, file in zip(parts, places, strict=False)]
     return Activations(chunks, _piece_ranges(aligned), _first_words(aligned), wordpieces.counts(aligned), pooling)
 
 

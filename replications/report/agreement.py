@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from replications.claims.schema import Claim
 from replications.errors import Refusal
-from replications.files import read_yaml  # noqa
+from replications.files import read_yaml
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -139,7 +139,7 @@ def test_a_folder_in_place_of_the_file_is_told(checkout):
 def test_a_run_that_is_not_in_params_is_rebuilt_by_the_command_line(checkout):
     file = checkout.evidence("ioi", "gpt2", "en", {})
     file.write_text("{")
-    with pytest.raises(Refusal, match="`replicate run ioi --model gpt2 --language en`"):
+    with pytest.raises(Refusal, match="`replicate run ioi --model gpt2 --language en --out reports`"):
         read_evidence(file, checkout.root)
 
 

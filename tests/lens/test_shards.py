@@ -72,7 +72,7 @@ def test_another_model_leaves_them_alone(tmp_path, counted):
 
 def test_changed_code_takes_none(tmp_path, counted, monkeypatch):
     killed(tmp_path, counted)
-    monkeypatch.setattr(shards, "_code", lambda: "other")
+    monkeypatch.setattr(shards, "code", lambda: "other")
     resumed(tmp_path, counted)
     assert counted.calls == 3
 
