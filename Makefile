@@ -4,7 +4,7 @@ PYTHON ?= python3
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test bench lint lock clean
+.PHONY: repro test arithmetic bench lint lock clean
 
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +20,13 @@ repro: $(STAMP)
 	@echo "Scoreboard: reports/scoreboard.md. Metrics that differ from what is committed (nothing below: none):"
 	dvc metrics diff --md
 
+# Side by side, one thread each; tests/conftest.py says how many and what stays together.
 test: $(STAMP)
-	python -m pytest
+	python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder --durations 10
+
+# The tests that compute, by the arithmetic of other processors.
+arithmetic: $(STAMP)
+	.ci/arithmetic
 
 # Writes reports/benchmarks.json: the engine against its peers and against the matrix products it cannot avoid.
 bench: $(STAMP)
