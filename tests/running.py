@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: (item.get_closest_marker("model") is None, item.path.parent.name not in SLOW))
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            group = "models" if item.get_closest_marker("model") else str(item.path)
+            group = "models" if item.get_closest_marker("model") else item.nodeid.partition("::")[0]
             item.add_marker(pytest.mark.xdist_group(group))
 
 

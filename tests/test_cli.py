@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import types
 
 import pytest
@@ -56,11 +55,12 @@ def test_help_is_quick_and_imports_nothing_heavy():
         f"try:\n    cli.main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
         f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules])"
     )
-    began = time.perf_counter()
+    code += "\nimport time\nprint(time.process_time())"  # of the processor, since others may be using the machine
     done = python(code)
-    took = time.perf_counter() - began
-    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
-    assert took < 3  # the aim is one second on an idle machine; test machines are not idle
+    assert done.returncode == 0, done.stderr
+    *_, heavy, took = done.stdout.splitlines()
+    assert heavy == "HEAVY []"
+    assert float(took) < 3  # the aim is one second on an idle machine; on a busy one, seconds are shorter
 
 
 @pytest.mark.parametrize("module", ["claims.ledger", "report.scoreboard", "settings", "lens.catalogue"])
