@@ -26,6 +26,7 @@ class Hub:
     trouble: dict[str, list] = field(default_factory=dict)  # file -> status codes or "stall", "garbage", each once
     trouble_at_cdn: dict[str, list] = field(default_factory=dict)
     retry_after: str | None = None  # header beside 429 and 503
+    states_sizes: bool = True  # of small files, in answer to HEAD
     pause: float = 0.0  # seconds before every MiB of a large file
     url: str = ""
     cdn: str = ""
@@ -70,7 +71,8 @@ def handler(hub: Hub):
                 return self.reply(302, headers | linked | xet | {"Location": f"{hub.cdn}/cdn/{name}"})
             if body:
                 return self.content(name, hub.says.get(name, data), headers)
-            return self.reply(200, headers | {"Content-Length": str(len(data))}, length=False)
+            size = {"Content-Length": str(len(data))} if hub.states_sizes else {}
+            return self.reply(200, headers | size, length=False)
 
         def misbehave(self, how):
             self.close_connection = True
