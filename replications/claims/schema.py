@@ -233,10 +233,11 @@ def read_claims(file: Path) -> list[Claim]:
         raise Refusal(f"{file} is not readable YAML: {' '.join(str(error).split())}") from None
     if not isinstance(blocks, list):
         raise Refusal(f"{file} should be a YAML list with one block per claim")
-    return [_claim(block, f"{file}: claim {number}") for number, block in enumerate(blocks, start=1)]
+    return [as_claim(block, f"{file}: claim {number}") for number, block in enumerate(blocks, start=1)]
 
 
-def _claim(block: Any, place: str) -> Claim:
+def as_claim(block: Any, place: str) -> Claim:
+    """One block of claims.yaml; a refusal begins with `place` and names the field and what would be right."""
     if not isinstance(block, dict):
         raise Refusal(f"{place} should be a mapping that starts with its id")
     try:
