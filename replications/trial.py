@@ -7,6 +7,7 @@ beside its files says what made it, so that `replicate adopt` can tell whether i
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -64,9 +65,9 @@ def folder(out: Path | None, root: Path) -> Path:
 def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None]) -> None:
     """Run the stage into `folder`, then show the verdicts on this run and where it lies."""
     evidence = folder == (root / "reports").resolve()
-    for written in {folder, root / "reports"}:
+    for written in {folder, (root / "reports").resolve()}:
         places.recover(written)
-        files.sweep(written)
+    files.sweep(root / "reports")
     target = folder / Path(*asked.place)
     stage = import_module(f"replications.{asked.room}.stage")
     with places.replaced(folder, asked.place) as fresh:
@@ -77,7 +78,11 @@ def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None])
             raise Stopped(stopped(asked, folder, root)) from None
         if not evidence:
             files.write_json(fresh / RECORD, record | {"weights": weights(asked.model, root)})
-    table = ledger.run_verdicts(asked.room, target / "metrics.json", root)
+    try:
+        table = ledger.run_verdicts(asked.room, target / "metrics.json", root)
+    except Refusal as refusal:  # the run is whole all the same, and may have taken hours
+        print(f"{_shown(target, root)} is written, but cannot be judged: {refusal}", file=sys.stderr)
+        return
     if evidence:
         print(f"{_shown(target, root)}: {counts(table)}")
     else:

@@ -13,8 +13,8 @@ from replications import progress
 from replications.lens.engine import cells as tables
 from replications.lens.engine import metrics
 from replications.lens.engine.cells import grid, single, windows
-from replications.lens.engine.patch import BUDGET, Report, patch
-from replications.lens.engine.runs import run
+from replications.lens.engine.patch import BUDGET, patch
+from replications.lens.engine.runs import Report, run
 from replications.lens.engine.stack import Stack
 from replications.lens.patching import Behaviour, Maps, PairBatch
 
@@ -32,12 +32,8 @@ def patch_maps(hf_model: Any, batch: PairBatch, *, heads: bool, budget: int = BU
         raise ValueError(f"{stack.config.model_type}: an encoder is asked at a position of its own: use run and patch")
     every, parts = torch.arange(len(batch.answers), device=batch.answers.device), []
     with progress.step("patching", len(every)) as step:
-        for rows in every.split(_pairs(stack, batch, budget)):
-
-            def report(share: float, pairs: int = len(rows)) -> None:
-                step.advance(share * pairs)
-
-            parts.append(_part(stack, batch.rows(rows), batch.width, heads, budget, report))
+        for part in map(batch.rows, every.split(_pairs(stack, batch, budget))):
+            parts.append(_part(stack, part, batch.width, heads, budget, _counted(step, part)))
     clean, corrupted, resid, z = zip(*parts, strict=True)
     return Maps(torch.cat(clean), torch.cat(corrupted), torch.cat(resid, -1), torch.cat(z, -1) if heads else None)
 
@@ -47,13 +43,19 @@ def behaviour(hf_model: Any, batch: PairBatch, *, budget: int = BUDGET) -> Behav
     """The same as `patching.behaviour`, from the plain transformers model."""
     stack, parts = Stack(hf_model), []
     rows = torch.arange(len(batch.answers), device=batch.answers.device)
-    for some in progress.watched(rows.split(_pairs(stack, batch, budget // 4)), "asking"):
-        part = batch.rows(some)
-        both = (torch.cat([part.clean, part.corrupted]), torch.cat([part.clean_mask, part.corrupted_mask]))
-        clean, corrupted = stack.logits(run(stack, *both).answer_state).chunk(2)
-        right = clean.softmax(-1).gather(1, part.answers)[:, 0]
-        parts.append((*(_difference(logits, part.answers) for logits in (clean, corrupted)), right))
+    with progress.step("asking", len(rows)) as step:
+        for part in map(batch.rows, rows.split(_pairs(stack, batch, budget // 4))):
+            both = (torch.cat([part.clean, part.corrupted]), torch.cat([part.clean_mask, part.corrupted_mask]))
+            states = run(stack, *both, report=_counted(step, part)).answer_state
+            clean, corrupted = stack.logits(states).chunk(2)
+            right = clean.softmax(-1).gather(1, part.answers)[:, 0]
+            parts.append((*(_difference(logits, part.answers) for logits in (clean, corrupted)), right))
     return Behaviour(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _counted(step: progress.Step, part: PairBatch) -> Report:
+    """Counts the pairs of a part as their shares of the work are done."""
+    return lambda share: step.advance(share * len(part.answers))
 
 
 def _difference(logits: Float[Tensor, "n vocab"], answers: Int[Tensor, "n 2"]) -> Float[Tensor, " n"]:
