@@ -205,6 +205,19 @@ def test_run_has_defaults(calls, here):
     ]
 
 
+def test_languages_says_what_it_compared_and_where_that_lies(here, monkeypatch):
+    import pandas
+
+    from replications.layer_probing import languages
+
+    with (here.root / "params.yaml").open("a") as file:
+        file.write("layer_probing: {seed: 1, resamples: 10}\n")
+    table = pandas.DataFrame({"language": ["en", "fr", "all"]})
+    monkeypatch.setattr(languages, "compare", lambda folder, stem, **options: table)
+    stem = here.root / "reports" / "languages" / SMALL
+    assert invoke("languages", SMALL) == f"{stem}.csv, .svg and .png compare en, fr: 3 rows\n"
+
+
 def test_report_writes_both_files(here):
     assert "ioi" in invoke("report")
     assert (here.root / "reports" / "verdicts.csv").is_file()

@@ -18,6 +18,7 @@ from replications.lens.engine.runs import Report, run
 from replications.lens.engine.stack import Stack
 from replications.lens.patching import Behaviour, Maps, PairBatch
 
+RUNS = 0.05  # about what the two unpatched runs take of a map's time; only shown
 KINDS = {"resid_post": 1, "mlp_out": 10, "attn_out": 10}  # sites of a causal trace and the width of their windows
 
 
@@ -75,7 +76,7 @@ def _part(
     """The maps of some pairs; the batch may be narrower than `width`: its columns are the last ones."""
     n, sites = len(batch.answers), ("z",) if heads else ()
     both = (torch.cat([batch.clean, batch.corrupted]), torch.cat([batch.clean_mask, batch.corrupted_mask]))
-    clean, corrupted = run(stack, *both, sites=sites).halves()
+    clean, corrupted = run(stack, *both, sites=sites, report=lambda share: report(RUNS * share)).halves()
     metric = metrics.logit_diff(batch.answers)
     rows = torch.arange(n, device=batch.answers.device)
     base = metric(stack, corrupted.answer_state, rows)
@@ -86,7 +87,9 @@ def _part(
     if heads:
         last = torch.tensor([batch.width - 1], device=rows.device)
         cells = cells + grid("z", single(stack.n_layers), last, rows, heads=range(stack.n_heads))
-    values = patch(stack, corrupted, clean, cells, metric, budget=budget, report=report)
+    values = patch(
+        stack, corrupted, clean, cells, metric, budget=budget, report=lambda share: report((1 - RUNS) * share)
+    )
     at = every[wanted]
     resid[at.start, at.column + width - batch.width, at.row] = values[: len(wanted)]
     z = values[len(wanted) :].view(stack.n_layers, stack.n_heads, n) if heads else None
