@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from replications import arithmetic
 from replications.errors import Refusal
 
 if TYPE_CHECKING:
@@ -30,14 +31,22 @@ RoomOption = Annotated[str | None, typer.Option(help="Only this replication, for
 ModelOption = Annotated[str | None, typer.Option(help="Only this model, by its catalogue id.")]
 LanguageOption = Annotated[str | None, typer.Option(help="Only this language, for example en.")]
 
+WIDEST = 40  # columns are lined up to this many characters
+
 
 def main() -> None:
-    """Run the command line; a refusal becomes one sentence on stderr and exit code 2."""
-    try:
-        app()
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
-        sys.exit(2)
+    """Run the command line; whatever goes wrong becomes one sentence on stderr and an exit code."""
+    arithmetic.pin()
+    from replications.edge import guarded
+
+    sys.exit(guarded(_invoke))
+
+
+def _invoke(words: list[str]) -> None:
+    """The command that these words name. Typer's own entrance would swallow Ctrl-C and what is known about it."""
+    command = typer.main.get_command(app)
+    with command.make_context("replicate", words) as context:
+        command.invoke(context)
 
 
 @app.command()
@@ -47,6 +56,7 @@ def claims(room: RoomOption = None) -> None:
 
     from replications.claims.compare import as_text
     from replications.claims.ledger import all_claims
+    from replications.report.escape import terminal
 
     listed = all_claims(_root())
     if room is not None:
@@ -55,7 +65,8 @@ def claims(room: RoomOption = None) -> None:
     for name, some in listed.items():
         for claim in some:
             published = f"{as_text(claim)} {claim.unit}".strip()
-            table.add_row(claim.id, name, claim.model, published, claim.statement, claim.confidence)
+            cells = (claim.id, name, claim.model, published, claim.statement, claim.confidence)
+            table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -64,11 +75,14 @@ def models() -> None:
     """List the models of the catalogue."""
     from rich.table import Table
 
+    from replications.report.escape import terminal
+
     table = Table("model", "architecture", "languages", "licence", "set", "sources")
     for name, entry in _catalogue().items():
         group = "default" if entry.default else "opt-in" if entry.opt_in else ""
         sources = ", ".join(source.kind for source in entry.sources)
-        table.add_row(name, entry.architecture, " ".join(entry.languages), str(entry.licence), group, sources)
+        cells = (name, entry.architecture, " ".join(entry.languages), entry.licence, group, sources)
+        table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -78,11 +92,12 @@ def verdicts(room: RoomOption = None, model: ModelOption = None, language: Langu
     from replications.claims import ledger
     from replications.report.scoreboard import verdict_rows
 
-    table, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
+    rows, listed = ledger.verdicts(_root()), ledger.all_claims(_root())
     for column, wanted in {"replication": room, "model": model, "language": language}.items():
         if wanted is not None:
-            table = table[table[column] == _known(column, wanted, table[column])]
-    _show(verdict_rows(table, listed))
+            _known(column, wanted, (row[column] for row in rows))
+            rows = [row for row in rows if row[column] == wanted]
+    _show(verdict_rows(rows, listed))
 
 
 @app.command()
@@ -92,10 +107,14 @@ def run(
     language: Annotated[str, typer.Option(help="Language of the stimuli.")] = "en",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:<number> or mps.")] = "cpu",
     profile: Annotated[str | None, typer.Option(help="default or full; params.yaml decides if unset.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run; reports/local if unset.")] = None,
 ) -> None:
-    """Measure one replication on one model in one language and write its evidence under reports/."""
-    from importlib import import_module
+    """Measure one replication on one model in one language, judge its claims, and say where the run lies.
 
+    A trial run goes to reports/local/<room>/<model>/<language> and disturbs nothing; `replicate adopt` takes it into
+    the evidence. With `--out reports` the evidence itself is written, as `dvc repro` does.
+    """
+    from replications import trial
     from replications.claims.ledger import rooms
     from replications.settings import PROFILES, load_settings, room_params
 
@@ -107,11 +126,25 @@ def run(
         room_params(room, profile, root)  # refused before anything heavy is imported
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise Refusal(f"unknown device {device!r}; known: cpu, cuda, cuda:<number>, mps")
-    out = root / "reports" / room / model / language
+    folder = trial.folder(out, root)
     os.environ["TQDM_DISABLE"] = "1"  # the libraries' bars, one per patched column; the stage shows its own
     keep_freed_memory()
-    stage = import_module(f"replications.{room}.stage")
-    stage.run(model=model, language=language, device=device, profile=profile, out=out)
+    trial.measure(trial.Asked(room, model, language, device, profile), folder, root, show=_show)
+
+
+@app.command()
+def adopt(
+    model: Annotated[str, typer.Option(help="Catalogue id of the model that was run.")],
+    language: Annotated[str, typer.Option(help="Language that was run.")] = "en",
+    room: RoomOption = None,
+) -> None:
+    """Take the runs in reports/local of a model and language into the evidence, and make them part of the matrix."""
+    from replications import adoption
+    from replications.claims.ledger import rooms
+
+    if room is not None:
+        _known("replication", room, rooms(_root()))
+    adoption.adopt(model, language, room, _root())
 
 
 def keep_freed_memory() -> None:
@@ -128,13 +161,20 @@ def languages(
     model: Annotated[str, typer.Argument(help="Catalogue id of a model probed in several languages.")],
 ) -> None:
     """Compare a model's layers language by language on the same sentences, from the evidence of layer_probing."""
+    from replications.files import sweep
     from replications.layer_probing.languages import compare
+    from replications.progress import step
     from replications.settings import load_settings, room_params
 
     params = room_params("layer_probing", load_settings(_root()).profile, _root())
     reports = _root() / "reports"
     folder = reports / "layer_probing" / _known("model", model, _catalogue())
-    compare(folder, reports / "languages" / model, resamples=params["resamples"], seed=params["seed"])
+    stem = reports / "languages" / model
+    sweep(reports)
+    with step(f"comparing the languages of {model}"):
+        table = compare(folder, stem, resamples=params["resamples"], seed=params["seed"])
+    found = ", ".join(sorted(set(table["language"]) - {"all"}))
+    print(f"{stem}.csv, .svg and .png compare {found}: {len(table)} rows")
 
 
 @app.command()
@@ -142,9 +182,12 @@ def datasets() -> None:
     """List the datasets of the catalogue."""
     from rich.table import Table
 
+    from replications.report.escape import terminal
+
     table = Table("dataset", "name", "used for", "licence", "set")
     for name, entry in _datasets().items():
-        table.add_row(name, entry.name, entry.used_for, str(entry.licence), "opt-in" if entry.opt_in else "")
+        cells = (name, entry.name, entry.used_for, entry.licence, "opt-in" if entry.opt_in else "")
+        table.add_row(*map(terminal, cells))
     _show(table)
 
 
@@ -170,28 +213,59 @@ def fetch(
 @app.command()
 def report() -> None:
     """Write reports/verdicts.csv and reports/scoreboard.md from the evidence, and show the counts."""
+    from replications import files, places
+    from replications.progress import step
     from replications.report.scoreboard import summary, write_report
 
-    _show(summary(write_report(_root())))
+    places.recover(_root() / "reports")
+    files.sweep(_root() / "reports")
+    with step("judging all claims and drawing them"):
+        table = write_report(_root())
+    _show(summary(table))
 
 
 @app.command()
 def targets() -> None:
-    """Print the DVC stages whose weights and data can be had here; the others go to stderr with the reason."""
+    """Print the DVC stages whose weights and data can be had here; the others go to stderr, one line each."""
+    for stage in _plan().stages:
+        print(stage.name)
+
+
+@app.command()
+def repro(
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages, for example ioi@gemma-3-270m-fr.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Only the first run of every room.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; by cores and memory if unset.")] = None,
+) -> None:
+    """Re-run stages (all that can be had here) and say how far they are from the committed evidence."""
+    from replications import repro as running
+    from replications.claims.ledger import rooms
+    from replications.pipeline import first_runs, narrowed
+
+    plan = _plan()
+    if first:
+        plan = first_runs(plan, rooms(_root()))
+    if stages:
+        plan = narrowed(plan, stages)
+    sys.exit(running.reproduce(plan, _root(), jobs or running.workers()))
+
+
+def _plan() -> Any:
+    """Stages that can be run here, asked of the sources; those that cannot are named on stderr."""
     from replications.lens.sources import available
-    from replications.pipeline import stages
+    from replications.pipeline import plan, stages
 
     entries = {"models": _catalogue(), "datasets": _datasets()}
-    here: dict[tuple[str, str], tuple[bool, str]] = {}
-    for stage in stages(_root()):
-        for kind, name in stage.needs:
-            if (kind, name) not in here:
-                here[kind, name] = available(entries[kind][_known(kind.removesuffix("s"), name, entries[kind])])
-        reasons = [reason for can, reason in (here[need] for need in stage.needs) if not can]
-        if reasons:
-            print(f"{stage.name} left out: {'; '.join(reasons)}", file=sys.stderr)
-        elif stage.name != "report":  # it reads whatever evidence there is, and comes last
-            print(stage.name)
+
+    def missing(need: tuple[str, str]) -> str:
+        kind, name = need
+        can, reason = available(entries[kind][_known(kind.removesuffix("s"), name, entries[kind])])
+        return "" if can else reason
+
+    made = plan(stages(_root()), missing)
+    for name, reason in made.left_out.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+    return made
 
 
 def _root() -> Path:
@@ -244,10 +318,19 @@ def _weightless(room: str) -> str | None:
 
 
 def _show(table: Any) -> None:
-    """Print a rich table; wide enough to grep when the output is not a terminal."""
-    from rich.console import Console
+    """Print a rich table; where the output is not a terminal one line per row, to grep, and without the drawing."""
+    if sys.stdout.isatty():
+        from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        Console().print(table)
+        return
+    from rich.cells import cell_len
+
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    widths = [min(max(map(cell_len, column)), WIDEST) for column in columns]
+    for line in zip(*columns, strict=True):
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(padded).rstrip())
 
 
 if __name__ == "__main__":

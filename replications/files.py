@@ -5,11 +5,14 @@ two runs that measured the same thing write the same bytes. What cannot be read 
 `yaml12.py`.
 """
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
@@ -24,22 +27,65 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DIGITS = 6
 _BLOCK = 1 << 20
+_LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")  # what `write_bytes` writes to before it renames
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
-    """Write `data` to a temporary file beside `path` and rename it over `path`; makes missing folders."""
+    """Write `data` to a temporary file beside `path` and rename it over `path`; makes missing folders.
+
+    An OSError names `path`, whatever it was that could not be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while not _put(path, data):
+            pass
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+    return path
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what killed writes have left in a folder and below it; returns what was removed.
+
+    A temporary file that is being written is locked by its writer, and stays.
+    """
+    removed = []
+    for path in folder.rglob(".*"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_file() and not path.is_symlink() and _removed(path):
+            removed.append(path)
+    return removed
+
+
+def _put(path: Path, data: bytes) -> bool:
+    """Whether `path` has become `data`; not when somebody took the temporary file for a killed write's."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            with contextlib.suppress(OSError):  # a file system without locks has no `sweep` either
+                fcntl.flock(file, fcntl.LOCK_EX)
             file.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+            file.flush()
+            os.chmod(file.fileno(), 0o666 & ~_umask())
+            if not os.path.exists(name):
+                return False
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return path
+    return True
+
+
+def _removed(path: Path) -> bool:
+    """Remove a temporary file, unless somebody is writing it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> Path:

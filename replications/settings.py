@@ -28,12 +28,14 @@ REPORTS = ROOT / "reports"
 class Run:
     """One cell of the matrix: a catalogue id and a language code.
 
-    `corpus` is the dataset that dvc.yaml waits for, where that depends on the run; it does not tell runs apart.
+    `corpus` and `parallel` are the datasets that dvc.yaml waits for, where that depends on the run (the same one twice
+    where it reads no more); they do not tell runs apart.
     """
 
     model: Name
     language: Name
     corpus: Name | None = field(default=None, compare=False)
+    parallel: Name | None = field(default=None, compare=False)
 
 
 class Settings(BaseModel):

@@ -2,13 +2,14 @@
 
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from replications.settings import DATA
+
+pytest_plugins = ["running"]
 
 RUNS = {
     "smol-en": {"model": "smollm2-135m", "language": "en"},
@@ -59,22 +60,6 @@ class Checkout:
         tree = {"measured": measured} if control is None else {"measured": measured, "control": control}
         file.write_text(json.dumps(tree))
         return file
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread(request):
-    """Models as small as those of the tests spend their time waiting for a second thread; real ones may have it.
-
-    Of a module as a whole: what its fixtures make and what its tests make again should be the same to the last bit.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None or request.node.get_closest_marker("model") or "benchmarks" in request.node.path.parts:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

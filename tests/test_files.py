@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -159,3 +160,50 @@ def test_sha256_agrees_with_hashlib_across_blocks(tmp_path):
     data = os.urandom((1 << 20) + 17)
     path = files.write_bytes(tmp_path / "b", data)
     assert files.sha256(path) == hashlib.sha256(data).hexdigest()
+
+
+def test_what_a_killed_write_left_is_swept_away_and_nothing_else(tmp_path):
+    for name in (".m.json.abcd_1x9", "deep/.t.csv.00000000", ".hidden", "m.json", "a.b.abcdefgh"):
+        files.write_text(tmp_path / name, name)
+    removed = files.sweep(tmp_path)
+    assert sorted(path.name for path in removed) == [".m.json.abcd_1x9", ".t.csv.00000000"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [".hidden", "a.b.abcdefgh", "m.json"]
+
+
+def test_a_file_being_written_is_not_swept_away(tmp_path, monkeypatch):
+    swept = []
+    replace = os.replace
+
+    def sweep_first(old, new):
+        swept.extend(files.sweep(tmp_path))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", sweep_first)
+    assert files.write_text(tmp_path / "m.json", "new").read_text() == "new"
+    assert swept == []
+
+
+def test_a_write_whose_temporary_file_was_swept_begins_again(tmp_path, monkeypatch):
+    chmod, stolen = os.chmod, []
+
+    def steal_once(handle, mode):
+        chmod(handle, mode)
+        if not stolen:
+            stolen.extend(tmp_path.iterdir())
+            stolen[0].unlink()
+
+    monkeypatch.setattr(os, "chmod", steal_once)
+    assert files.write_text(tmp_path / "m.json", "new").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.json"]
+
+
+@pytest.mark.parametrize("function", ["fdopen", "replace"])
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path, monkeypatch, function):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, function, full)
+    with pytest.raises(OSError, match="No space left") as error:
+        files.write_text(tmp_path / "m.json", "new")
+    assert error.value.filename == str(tmp_path / "m.json")
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from replications.errors import Refusal
-from replications.pipeline import stages
+from replications.pipeline import first_runs, narrowed, plan, stages, upstream
 from replications.settings import ROOT
 
 
@@ -77,3 +77,57 @@ def test_the_projects_own_stages_are_those_that_dvc_sees():
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert {stage.name for stage in stages()} == set(listed)
     assert json.dumps([stage.outs for stage in stages()]).count("${") == 0
+
+
+LISTED = stages()
+
+
+def names(made):
+    return [stage.name for stage in made.stages]
+
+
+def without(*lost):
+    return plan(LISTED, lambda need: f"{need[1]} is not to be had" if need[1] in lost else "")
+
+
+def test_a_stage_is_left_out_with_what_is_missing_upstream():
+    """`languages` reads the evidence of eight runs and names none of their data."""
+    made = without("pud-hi")
+    assert made.left_out.keys() == {"dataset@pud-hi", "layer_probing@multilingual-e5-small-hi", "languages"}
+    assert made.left_out["languages"] == "pud-hi: pud-hi is not to be had; try `replicate fetch pud-hi`"
+    assert {"layer_probing@multilingual-e5-small-zh", "report"} <= set(names(made))
+
+
+@pytest.mark.parametrize("lost", ["smollm2-135m", "gutenberg", "ewt-uds", "multilingual-e5-small"])
+def test_nothing_that_runs_needs_what_is_left_out(lost):
+    made = without(lost)
+    for stage in made.stages:
+        assert not made.left_out.keys() & set(made.upstream[stage.name]), stage.name
+    assert "report" in names(made)
+
+
+def test_what_is_needed_is_asked_for_once():
+    asked = []
+    plan(LISTED, lambda need: asked.append(need) or "")
+    assert len(asked) == len(set(asked))
+
+
+def test_every_stage_comes_after_what_it_depends_on():
+    listed = names(without())
+    assert sorted(listed) == sorted(stage.name for stage in LISTED)
+    for name, before in upstream(LISTED).items():
+        assert all(listed.index(one) < listed.index(name) for one in before)
+
+
+def test_the_first_run_of_a_room_is_one_that_can_be_had():
+    made = first_runs(without("minilm-l6"), ["layer_probing", "rome_editing"])
+    assert "layer_probing@smollm2-135m-en" in names(made)
+    assert "rome_tracing@smollm2-135m-en" in names(made), "editing reads which facts are known"
+    assert not [name for name in names(made) if name.startswith(("ioi", "layer_probing@minilm"))]
+    assert names(made)[-1] == "report"
+
+
+@pytest.mark.parametrize(("name", "why"), [("languages", "cannot be run here"), ("nobody", "has no stage 'nobody'")])
+def test_only_what_can_be_run_can_be_named(name, why):
+    with pytest.raises(Refusal, match=why):
+        narrowed(without("pud-hi"), [name])

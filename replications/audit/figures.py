@@ -13,7 +13,7 @@ from replications.report import plots
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AGREES, DISAGREES = "#4c72b0", "#c44e52"
+AGREES, DISAGREES = plots.BLUE, plots.RED
 TICKS = (-1000, -100, -10, -1, 0, 1, 10, 100, 1000)
 
 

@@ -63,10 +63,10 @@ def judge(criterion: Criterion, found: Found, whole_interval: bool = True) -> Ju
     """Hold the estimates against the criterion.
 
     whole_interval: the 95 % interval decides, as on models the claim is not about; otherwise the point value
-    does, as on the claim's own model. A missing, NaN or infinite value always fails, and the reason says so.
-    Refuses an estimate of the wrong kind (text where a number is compared).
+    does, as on the claim's own model. A missing value always fails, and the reason says so. Refuses an estimate of the
+    wrong kind (text where a number is compared).
     """
-    unmeasurable = [label for label, estimate in found.items() if not _is_measurable(estimate.value)]
+    unmeasurable = [label for label, estimate in found.items() if estimate.value is None]
     if unmeasurable or not found:
         reason = f"not measurable: {', '.join(unmeasurable) or 'the estimate'} is not a finite number"
         return Judgement("fails", math.nan, None, None, _n(found), reason)
@@ -158,17 +158,12 @@ def _difference(larger: Interval, smaller: Interval) -> Interval:
 
 
 def _interval(label: str, estimate: Estimate, whole: bool) -> Interval:
-    """[value, value] for a point; an end that is NaN is unknown and reaches to infinity."""
+    """[value, value] for a point."""
     if not isinstance(estimate.value, float):
         raise Refusal(f"{label} holds {estimate.value!r}, which cannot be compared as a number")
     if not whole or estimate.ci_low is None:
         return estimate.value, estimate.value
-    low, high = estimate.ci_low, estimate.ci_high
-    return (-math.inf if math.isnan(low) else low), (math.inf if math.isnan(high) else high)
-
-
-def _is_measurable(value: float | str | list | None) -> bool:
-    return math.isfinite(value) if isinstance(value, float) else value is not None
+    return estimate.ci_low, estimate.ci_high
 
 
 def _n(found: Found) -> int:

@@ -1,20 +1,37 @@
 """Reading metrics.json: which runs of a room were measured, and the estimates a criterion asks for."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from replications.claims.schema import WEIGHTLESS, Criterion, Estimate
 from replications.errors import Refusal
-from replications.files import parse_json
 from replications.settings import ROOT, load_settings
 
-Tree = dict[str, "Estimate | Tree"]
 Place = tuple[str, str]  # model, language
+PARTS = ("measured", "control")
+DEEPEST = 30  # groups within groups; a deeper tree would only exhaust the stack of those who walk it
+RIGHT = {
+    "value": "a finite number, text, a list of these or null",
+    "ci_low": "a finite number or null",
+    "ci_high": "a finite number or null",
+    "n": "a whole number, 1 or more",
+}
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """What stands where an estimate or a group should be, and why it is none: a sentence that names the place."""
+
+    what: str
+
+
+Tree = dict[str, "Estimate | Flaw | Tree"]
 
 
 @dataclass(frozen=True)
@@ -26,22 +43,32 @@ class Evidence:
     control: Tree
 
 
-def room_evidence(room: str, root: Path = ROOT) -> dict[Place, Evidence]:
-    """Every metrics.json of the room, by (model, language). Refuses one that is cut off or malformed."""
+def room_evidence(room: str, root: Path = ROOT) -> dict[Place, Evidence | Refusal]:
+    """Every metrics.json of the room, by (model, language); where one cannot be read, the reason.
+
+    A flaw within a file stays in its tree: it concerns those who ask for that estimate.
+    """
     files = sorted((root / "reports" / room).glob("*/*/metrics.json"))
-    return {file.parts[-3:-1]: read_evidence(file, root) for file in files}
+    return {file.parts[-3:-1]: _read_or_reason(file, root) for file in files}
 
 
 def read_evidence(file: Path, root: Path = ROOT) -> Evidence:
-    """Parse reports/<room>/<model>/<language>/metrics.json; a refusal names the command that rebuilds it."""
-    try:
-        raw = parse_json(file.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or "measured" not in raw:
-            raise ValueError("it has no `measured`")
-        return Evidence(file, *(_tree(raw.get(part, {}), part) for part in ("measured", "control")))
-    except ValueError as error:  # also JSONDecodeError and UnicodeDecodeError
-        rebuild = rebuild_command(*file.parts[-4:-1], root)
-        raise Refusal(f"{file} is not whole evidence ({error}): rebuild it with `{rebuild}`") from None
+    """Parse reports/<room>/<model>/<language>/metrics.json, which should be without a flaw.
+
+    A refusal names the command that rebuilds it.
+    """
+    evidence = _read(file, root)
+    for part in (evidence.measured, evidence.control):
+        for flaw in _flaws(part):
+            raise not_whole(file, flaw.what, root)
+    return evidence
+
+
+def not_whole(file: Path, why: str, root: Path = ROOT) -> Refusal:
+    """The refusal of a metrics.json; the file is named from the root of the checkout, alike on every machine."""
+    name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file
+    rebuild = rebuild_command(*file.parts[-4:-1], root)
+    return Refusal(f"{name} is not whole evidence ({why}): rebuild it with `{rebuild}`")
 
 
 def rebuild_command(room: str, model: str, language: str, root: Path = ROOT) -> str:
@@ -49,7 +76,7 @@ def rebuild_command(room: str, model: str, language: str, root: Path = ROOT) -> 
     if model in WEIGHTLESS:
         return f"dvc repro --force {room}"
     name = load_settings(root).run_name(model, language)
-    return f"dvc repro --force {room}@{name}" if name else run_command(room, model, language)
+    return f"dvc repro --force {room}@{name}" if name else f"{run_command(room, model, language)} --out reports"
 
 
 def run_command(room: str, model: str, language: str) -> str:
@@ -58,22 +85,37 @@ def run_command(room: str, model: str, language: str) -> str:
 
 
 def find(tree: Tree, criterion: Criterion) -> dict[str, Estimate] | None:
-    """The estimates a criterion names, by path or by key within an arg-max group; None when one is absent."""
-    nodes = {path: _node(tree, path) for path in criterion.quantities}
+    """The estimates a criterion names, by path or by key within an arg-max group; None when one is absent.
+
+    Refuses a flaw in place of one of them.
+    """
+    nodes = {path: node(tree, path) for path in criterion.quantities}
     if criterion.comparison == "argmax":
         (group,) = nodes.values()
         if isinstance(group, dict):
             nodes = group
-    whole = nodes and all(isinstance(node, Estimate) for node in nodes.values())
+    for found in nodes.values():
+        if isinstance(found, Flaw):
+            raise Refusal(found.what)
+    whole = nodes and all(isinstance(found, Estimate) for found in nodes.values())
     return nodes if whole else None
+
+
+def node(tree: Tree, path: str) -> "Estimate | Flaw | Tree | None":
+    """What stands at a dotted path; a flaw on the way there stands for everything below it."""
+    found: Estimate | Flaw | Tree | None = tree
+    for key in path.split("."):
+        if not isinstance(found, Flaw):
+            found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def paths(tree: Tree, prefix: str = "") -> Iterator[str]:
     """Every dotted path of the tree, groups as well as estimates."""
-    for key, node in tree.items():
+    for key, below in tree.items():
         yield prefix + key
-        if isinstance(node, dict):
-            yield from paths(node, f"{prefix}{key}.")
+        if isinstance(below, dict):
+            yield from paths(below, f"{prefix}{key}.")
 
 
 def without_places(path: str) -> str:
@@ -81,34 +123,81 @@ def without_places(path: str) -> str:
     return ".".join("#" if re.fullmatch(r"\d+|L\d+(H\d+)?", part) else part for part in path.split("."))
 
 
-def nearest(wanted: str, trees: list[Tree]) -> str:
-    """The existing paths that look most like `wanted`, as text for a refusal."""
-    known = dict.fromkeys(path for tree in trees for path in paths(tree) if path != wanted)
-    return ", ".join(get_close_matches(wanted, known, n=3, cutoff=0.3)) or "nothing similar"
-
-
-def _node(tree: Tree, path: str) -> "Estimate | Tree | None":
-    node: Estimate | Tree | None = tree
-    for key in path.split("."):
-        node = node.get(key) if isinstance(node, dict) else None
-    return node
-
-
-def _tree(raw: object, path: str) -> Tree:
-    """`raw` with its leaves typed. ValueError at the first node that is neither a group nor an estimate."""
-    if not isinstance(raw, dict):
-        raise ValueError(f"{path} should be a group or an estimate with value, ci_low, ci_high and n")
-    return {key: _leaf(node, f"{path}.{key}") if _is_leaf(node) else _tree(node, f"{path}.{key}")
-            for key, node in raw.items()}  # fmt: skip
-
-
-def _is_leaf(node: object) -> bool:
-    return isinstance(node, dict) and "value" in node
-
-
-def _leaf(node: dict, path: str) -> Estimate:
+def _read_or_reason(file: Path, root: Path) -> Evidence | Refusal:
     try:
-        return Estimate.model_validate(node)
+        return _read(file, root)
+    except Refusal as refusal:
+        return refusal
+
+
+def _read(file: Path, root: Path) -> Evidence:
+    """The file with its flaws in place; refuses one that is cut off or not a tree of what was measured."""
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
+        raise not_whole(file, _why(error), root) from None
+    if isinstance(raw, _Twice):
+        raise not_whole(file, f"the key {raw.key!r} is given twice", root)
+    if not isinstance(raw, dict) or "measured" not in raw:
+        raise not_whole(file, "it has no `measured`", root)
+    trees = [_tree(raw.get(part, {}), part) for part in PARTS]
+    for flaw in trees:
+        if isinstance(flaw, Flaw):
+            raise not_whole(file, flaw.what, root)
+    return Evidence(file, *trees)
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in words that are the same on every machine."""
+    return error.strerror or "it cannot be read" if isinstance(error, OSError) else " ".join(str(error).split())
+
+
+@dataclass(frozen=True)
+class _Twice:
+    """A JSON object that gives a key twice: which of the two values is meant?"""
+
+    key: str
+
+
+def _once(pairs: list[tuple[str, Any]]) -> "dict[str, Any] | _Twice":
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        return _Twice(next(key for key in keys if keys.count(key) > 1))
+    return made
+
+
+def _tree(raw: object, path: str) -> "Estimate | Flaw | Tree":
+    """`raw` with its leaves typed, and a flaw for each node that is neither a group nor an estimate."""
+    if isinstance(raw, _Twice):
+        return Flaw(f"{path} gives the key {raw.key!r} twice")
+    if not isinstance(raw, dict):
+        return Flaw(f"{path} should be a group or an estimate with value, ci_low, ci_high and n")
+    if "value" in raw:
+        return _leaf(raw, path)
+    if path.count(".") > DEEPEST:
+        return Flaw(f"{path.partition('.')[0]} holds groups within groups without end")
+    return {key: _tree(below, f"{path}.{key}") for key, below in raw.items()}
+
+
+def _leaf(raw: dict, path: str) -> Estimate | Flaw:
+    try:
+        return Estimate.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{'.'.join([path, *map(str, first['loc'])])}: {first['msg']}") from None
+        field = first["loc"][0] if first["loc"] else ""
+        if first["type"] == "missing":
+            return Flaw(f"{path} has no {field}")
+        if first["type"] == "extra_forbidden":
+            return Flaw(f"{path} has a field {field}; those of an estimate are {', '.join(RIGHT)}")
+        if field in RIGHT:
+            return Flaw(f"{path}.{field} should be {RIGHT[field]}, not {json.dumps(raw[field], default=str)[:80]}")
+        return Flaw(f"{path}: {first['msg'].removeprefix('Value error, ')}")
+
+
+def _flaws(tree: "Estimate | Flaw | Tree") -> Iterator[Flaw]:
+    if isinstance(tree, Flaw):
+        yield tree
+    elif isinstance(tree, dict):
+        for below in tree.values():
+            yield from _flaws(below)

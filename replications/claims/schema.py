@@ -1,7 +1,7 @@
 """The typed form of a published claim: one block of a room's claims.yaml."""
 
-import math
 import re
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from replications.errors import Refusal
 from replications.files import once_per_file, read_yaml
 
 Comparison = Literal["within", "at_least", "at_most", "sign", "order", "argmax", "overlap"]
-Verdict = Literal["reproduced", "not reproduced", "not re-run here", "holds", "fails", "inconclusive"]
+Verdict = Literal["reproduced", "not reproduced", "not re-run here", "holds", "fails", "inconclusive", "not measurable"]
 Number = int | float
 SIGNS = {"+": 1, "positive": 1, "-": -1, "negative": -1}
 OWN_LANGUAGE = "en"  # the language in which every paper here measured its own model
@@ -28,18 +28,30 @@ class Strict(BaseModel):
 
 
 class Estimate(Strict):
-    """A leaf of metrics.json: a value with its 95 % interval (null when there is none) and sample size."""
+    """A leaf of metrics.json: a value with its 95 % interval (null when there is none) and sample size.
 
+    Every number is finite; what could not be measured has the value null, and then there may be no sample at all.
+    """
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
     value: float | str | list[float | str] | None
     ci_low: float | None
     ci_high: float | None
-    n: int
+    n: int = Field(ge=0)
 
     @model_validator(mode="after")
     def _interval_is_whole(self) -> "Estimate":
         low, high = self.ci_low, self.ci_high
         if (low is None) != (high is None) or (low is not None and low > high):
             raise ValueError("ci_low and ci_high should both be null or be in order")
+        if low is not None and not isinstance(self.value, float):
+            raise ValueError("ci_low and ci_high should be null where value is not a number")
+        return self
+
+    @model_validator(mode="after")
+    def _a_value_has_a_sample(self) -> "Estimate":
+        if self.value is not None and self.n < 1:
+            raise ValueError("n should be 1 or more where there is a value")
         return self
 
 
@@ -61,7 +73,7 @@ class Criterion(Strict):
     quantity: str | list[str]
     comparison: Comparison
     published: Any = None
-    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False, strict=True)
     tolerance_reason: str | None = None
 
     @field_validator("quantity", mode="before")
@@ -90,7 +102,7 @@ class Finding(Strict):
 
     model: str
     language: str
-    verdict: Literal["not reproduced", "fails", "inconclusive"]
+    verdict: Literal["not reproduced", "fails", "inconclusive", "not measurable"]
     reason: str = Field(min_length=1)
 
 
@@ -135,8 +147,8 @@ class Claim(Criterion):
         places = [(finding.model, finding.language) for finding in self.findings]
         for finding, place in zip(self.findings, places, strict=True):
             own = self.is_own(*place)
-            if own != (finding.verdict == "not reproduced"):
-                right = "not reproduced" if own else "fails or inconclusive"
+            if own != (finding.verdict == "not reproduced") and finding.verdict != "not measurable":
+                right = "not reproduced or not measurable" if own else "fails, inconclusive or not measurable"
                 raise ValueError(f"findings: on {place[0]}/{place[1]} the verdict should be {right}")
             if not own and self.general is None:
                 raise ValueError(f"findings: {place[0]}/{place[1]} needs a `general` form to be judged by")
@@ -159,7 +171,12 @@ class Claim(Criterion):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Number) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether this is a finite number; true and false are none, nor is what is too large for a float."""
+    return isinstance(value, Number) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, str) or _is_number(value)
 
 
 def _check_paths(criterion: Criterion) -> None:
@@ -177,13 +194,20 @@ def _check_published(criterion: Criterion) -> None:
         raise ValueError(f"published should be a number for comparison {kind}, not {value!r}")
     if kind == "sign" and not (isinstance(value, str) and value in SIGNS):
         raise ValueError(f"published should be one of {', '.join(SIGNS)} (in quotes) for comparison sign")
-    if kind == "argmax" and not isinstance(value, str | int):
+    if kind == "argmax" and not (_is_label(value) and isinstance(value, str | int)):
         raise ValueError(f"published should be one key for comparison argmax, not {value!r}")
-    if kind == "overlap" and not (isinstance(value, list) and value):
+    if kind == "overlap" and not (isinstance(value, list) and value and all(map(_is_label, value))):
         raise ValueError(f"published should be a list of labels for comparison overlap, not {value!r}")
-    if kind == "order" and isinstance(value, list) and len(value) != len(criterion.quantities):
+    if kind == "order" and value is not None:
+        _check_order(value, len(criterion.quantities))
+
+
+def _check_order(value: Any, n: int) -> None:
+    if not (isinstance(value, list) and all(map(_is_label, value))):
+        raise ValueError(f"published should be null or a list for comparison order, not {value!r}")
+    if len(value) != n:
         raise ValueError("published should have one entry per path of quantity for comparison order")
-    if kind == "order" and isinstance(value, list) and all(map(_is_number, value)) and value != sorted(value):
+    if all(map(_is_number, value)) and value != sorted(value):
         raise ValueError(f"published should be in increasing order, like quantity, not {value!r}")
 
 

@@ -18,8 +18,22 @@ import torch
 from numba import prange
 
 from replications.dictionaries import descent
+from replications.lens import store
 
-compiled = numba.njit(parallel=True, cache=True)
+
+def compiled(function):
+    """Compile for the processor, and keep what is compiled where numba can: beside the module, in the home folder, or
+    else in our cache. Where nothing can be written, every process compiles anew.
+    """
+    for place in (numba.config.CACHE_DIR, str(store.cache_root() / "numba")):
+        numba.config.CACHE_DIR = place
+        try:
+            return numba.njit(parallel=True, cache=True)(function)
+        except (RuntimeError, OSError):  # RuntimeError: numba has found no place for it
+            continue
+    return numba.njit(parallel=True)(function)
+
+
 KEEP, KEEP_SQ, EPS = np.float32(descent.BETA), np.float32(descent.BETA_SQ), np.float32(descent.EPS)
 ADD, ADD_SQ = np.float32(1 - descent.BETA), np.float32(1 - descent.BETA_SQ)  # 1 - KEEP would be of double precision
 

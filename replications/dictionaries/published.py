@@ -80,7 +80,8 @@ def fetch(entry: Published) -> Dictionary:
     here = {name: store.stored(cache, sha256) for name, sha256 in pinned.items()}
     missing = [name for name in names if here[name] is None]
     if missing:
-        here |= hub.download(_Files(entry.repo, entry.revision, pinned), missing, cache)
+        with store.writing(cache):
+            here |= hub.download(_Files(entry.repo, entry.revision, pinned), missing, cache)
     return saelens.from_files(*(here[name] for name in names))
 
 

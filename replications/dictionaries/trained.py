@@ -99,11 +99,14 @@ def trained(
     check_budget(plans, {site: site.width(loaded.hf_model) for site in sites.values()}, params["memory_gb"])
     identity = _identity(loaded, params, plans, text, twin_seed)
     owner = f"{loaded.entry.id}-{profile}-{'trained' if twin_seed is None else 'random'}"
-    folder = place(owner, identity)
-    if fresh or not is_whole(folder):
-        training = _train(loaded, params, plans, text, folder, identity, report)
-        _write(training, loaded.entry.id, twin_seed, identity, folder)
-    return _read(folder, sites)
+    folder, cache = place(owner, identity), store.cache_root()
+    with store.writing(cache), store.locked(cache, folder.name, f"the dictionaries of {owner}"):
+        if fresh or not is_whole(folder):
+            training = _train(loaded, params, plans, text, folder, identity, report)
+            with store.workspace(cache) as work:
+                _write(training, loaded.entry.id, twin_seed, identity, work / "dictionaries")
+                _put(cache, work / "dictionaries", folder)
+        return _read(folder, sites)
 
 
 def read_text(loaded: Loaded, params: Mapping[str, Any]) -> Text:
@@ -205,10 +208,8 @@ def _train(
                  report=report)  # fmt: skip
 
 
-def _write(training: Training, model: str, twin_seed: int | None, identity: Mapping[str, Any], folder: Path) -> None:
-    """All dictionaries and the manifest, in a folder that appears whole; then the checkpoint and older folders go."""
-    building = folder.with_name(f"{folder.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
+def _write(training: Training, model: str, twin_seed: int | None, identity: Mapping[str, Any], building: Path) -> None:
+    """All dictionaries and the manifest, into a new folder."""
     statistics = {}
     for plan_, bank, losses in zip(training.plans, training.banks, training.losses, strict=True):
         for member, seed in enumerate(plan_.recipe.seeds):
@@ -224,11 +225,25 @@ def _write(training: Training, model: str, twin_seed: int | None, identity: Mapp
     held = {str(p.relative_to(building)): files.sha256(p) for p in sorted(building.rglob("*")) if p.is_file()}
     scales = {str(site): scale for site, scale in training.scales.items()}
     files.write_json(building / MANIFEST, {"identity": identity, "files": held, "input_scales": scales})
+
+
+def _put(cache: Path, building: Path, folder: Path) -> None:
+    """Rename the finished folder into place; then the checkpoint goes, and folders that no process works on any more.
+
+    They are of an earlier state of the code or the params, which nothing can use.
+    """
     shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     building.rename(folder)
+    if not is_whole(folder):
+        raise Refusal(f"{folder} changed while it was made: another program writes to the cache")
+    own = folder.with_name(f"{folder.name}.training")
+    shutil.rmtree(own, ignore_errors=True)
     for other in folder.parent.glob(f"{folder.name.partition('@')[0]}@*"):
-        if other != folder:  # of an earlier state of the code or the params, which nothing can use any more
-            shutil.rmtree(other, ignore_errors=True)
+        if other != folder:
+            with store.unless_locked(cache, other.name.removesuffix(".training")) as free:
+                if free:
+                    shutil.rmtree(other, ignore_errors=True)
 
 
 def _read(folder: Path, sites: dict[str, Site]) -> Trained:

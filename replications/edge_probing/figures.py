@@ -8,22 +8,34 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from replications.edge_probing.summary import PUBLISHED
 from replications.report import plots
 
-NAMES = {"pos": "POS", "consts": "Consts.", "deps": "Deps.", "entities": "Entities", "srl": "SRL", "coref": "Coref.",
-         "spr2": "SPR2", "relations": "Relations"}  # fmt: skip
-BARS = {"expected_layer": ("#8172b3", "expected layer"), "center_of_gravity": ("#4c72b0", "centre of gravity")}
+NAMES = {"pos": "parts of speech", "consts": "constituents", "deps": "dependencies", "entities": "entities",
+         "srl": "semantic roles", "coref": "coreference", "spr2": "proto-roles", "relations": "relations"}  # fmt: skip
+BARS = {
+    "expected_layer": (plots.ORANGE, "expected layer (from what each layer adds)"),
+    "center_of_gravity": (plots.BLUE, "centre of gravity (of the probe's weights)"),
+}
 
 
 def draw(out: Path, trees: Mapping[str, Any], table: pd.DataFrame, title: str) -> None:
     """Write bars, deltas and curves as SVG and PNG into `out`."""
     tasks = in_order(set(table["task"]))
-    bars(out / "bars", trees, tasks, int(table["layer"].max()), f"where each task is solved ({title})")
-    deltas(out / "deltas", table, tasks, f"differential score by layer, and mixing weights ({title})")
-    curves(out / "curves", table, tasks, f"F1 of probes that see layers 0 to k ({title})")
+    bars(
+        out / "bars",
+        trees,
+        tasks,
+        int(table["layer"].max()),
+        f"Where each task is solved ({title}; lines: 95 % intervals; no bar: not defined)",
+    )
+    deltas(
+        out / "deltas", table, tasks, f"What each layer adds to F1, and how a probe of all layers weighs them ({title})"
+    )
+    curves(out / "curves", table, tasks, f"F1 of probes that see layers 0 to k ({title}; 95 % bands)")
 
 
 def in_order(tasks: set[str]) -> list[str]:
@@ -43,10 +55,10 @@ def bars(stem: Path, trees: Mapping[str, Any], tasks: Sequence[str], last: int, 
             ax.set_ylim(len(tasks) - 0.5, -0.5)
             ax.set_xlim(0, last)
             ax.set_xlabel("layer")
-            ax.set_title(label, fontsize=9)
+            ax.set_title(label)
         handles = [Patch(color=colour, label=name) for colour, name in BARS.values()]
-        axes[-1].legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(title, fontsize=10)
+        plots.beside(axes[-1], handles=handles)
+        figure.suptitle(title)
 
 
 def deltas(stem: Path, table: pd.DataFrame, tasks: Sequence[str], title: str) -> None:
@@ -61,27 +73,30 @@ def deltas(stem: Path, table: pd.DataFrame, tasks: Sequence[str], title: str) ->
             twin.plot(rows["layer"], rows["mix"], color=BARS["center_of_gravity"][0], linewidth=1.2)
             twin.set_ylim(0, max(0.5, 1.1 * part["mix"].max()))
             twin.set_yticks([])
-            ax.xaxis.get_major_locator().set_params(integer=True)
-            ax.set_title(f"{NAMES.get(task, task)}, n = {rows['n'].iloc[0]}", fontsize=9)
+            plots.whole_numbers(ax.xaxis)
+            ax.set_title(f"{NAMES.get(task, task)}\nn = {rows['n'].iloc[0]}")
             ax.set_xlabel("layer")
-        axes[0].set_ylabel("F1 gained (bars)")
-        figure.suptitle(title, fontsize=10)
+        axes[0].set_ylabel("F1 gained, points")
+        handles = [Patch(color=BARS["expected_layer"][0], label="F1 gained (axis)"),
+                   Line2D([], [], color=BARS["center_of_gravity"][0], label="weight (one scale, no axis)")]  # fmt: skip
+        plots.beside(axes[-1], handles=handles)
+        figure.suptitle(title)
 
 
 def curves(stem: Path, table: pd.DataFrame, tasks: Sequence[str], title: str) -> None:
     """Small multiples, one per task: cumulative F1 with its band, trained and random weights."""
     with plots.drawn(stem, len(tasks), width=1.2 + 1.75 * len(tasks), height=2.6) as (figure, axes):
         for ax, task in zip(axes, tasks, strict=True):
-            for weights, colour in (("measured", "#c44e52"), ("control", "#8c8c8c")):
+            for weights, colour in (("measured", plots.BLUE), ("control", plots.GREY)):
                 rows = table[(table["task"] == task) & (table["weights"] == weights)].dropna(subset="f1")
                 ax.plot(rows["layer"], rows["f1"], color=colour, label=plots.PANELS[weights])
                 ax.fill_between(rows["layer"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.2, linewidth=0)
-            ax.xaxis.get_major_locator().set_params(integer=True)
-            ax.set_title(NAMES.get(task, task), fontsize=9)
-            ax.set_xlabel("layers 0 to k")
-        axes[0].set_ylabel("micro-F1, test")
-        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(title, fontsize=10)
+            plots.whole_numbers(ax.xaxis)
+            ax.set_title(NAMES.get(task, task))
+            ax.set_xlabel("k")
+        axes[0].set_ylabel("F1 on held-out sentences")
+        plots.beside(axes[-1])
+        figure.suptitle(title)
 
 
 def _bar(ax: Any, places: np.ndarray, leaves: Sequence[Mapping[str, Any]], colour: str, name: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from replications import progress
 from replications.files import write_csv, write_json
 from replications.ioi import figures, stimuli
 from replications.ioi.activation_patching import (
@@ -36,6 +37,7 @@ ROOM = "ioi"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
     loaded = load_model(model, device=device)
@@ -46,11 +48,13 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     prompts = [made.article, *made.prompts]
     measured = list(range(1 + min(params["n_patched"] or len(prompts), len(made.prompts))))
     batch = to_batch(prompts)
-    trained = experiment.run_pairs(loaded, batch, measured, heads=True, device=device)
+    with progress.step("trained weights"):
+        trained = experiment.run_pairs(loaded, batch, measured, heads=True, device=device)
     provenance = experiment.provenance(loaded, params, device) | {"dropped": made.dropped}
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=params["seed"])
-    control = experiment.run_pairs(twin, batch, measured, heads=True, device=device)
+    with progress.step("random weights"):
+        control = experiment.run_pairs(twin, batch, measured, heads=True, device=device)
     return _write(out, trained, control, prompts, measured, params, provenance, f"{model}, {language}")
 
 

@@ -17,10 +17,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
+from replications import progress
 from replications.ioi_circuit import classes, path_patching
 from replications.ioi_circuit.anatomy import Anatomy, Head
 from replications.ioi_circuit.path_patching import Group
@@ -139,10 +138,9 @@ class Search:
     ) -> Array:  # fmt: skip
         """Effects [layer, head, n] on prompts `begin` to `end`, in their order; what one group gives is a shard."""
         groups, order = self._together(begin, end, key)
-        shown = track(groups, description=f"paths: {name}", console=Console(stderr=True), transient=True)
         parts = [
             self.keep(f"{name}/{i:04d}", lambda some=some: {"effects": effects(some, senders)})["effects"]
-            for i, some in enumerate(shown)
+            for i, some in enumerate(progress.watched(groups, f"paths: {name}"))
         ]
         return torch.cat(parts, -1)[..., torch.tensor(order).argsort()].double().numpy()
 

@@ -16,10 +16,6 @@ from replications.report import plots
 MAPS = {"path_logits": "to the logits", "path_queries": "to the name movers' queries",
         "path_values": "to the S-inhibition heads' values"}  # fmt: skip
 DRAWN = 300  # prompts of a scatter plot: more would not be told apart
-COLOURS = {
-    "name_mover": "#4c72b0", "negative_name_mover": "#c44e52", "s_inhibition": "#dd8452", "induction": "#55a868",
-    "duplicate_token": "#8172b3", "previous_token": "#937860", "backup_name_mover": "#64b5cd",
-}  # fmt: skip
 
 
 def draw(out: Path, heads: pd.DataFrame, members: pd.DataFrame, found: Findings, title: str) -> None:
@@ -40,7 +36,7 @@ def draw_attribution(stem: Path, heads: pd.DataFrame, n: int, title: str) -> Non
         for ax, (weights, name) in zip(axes, plots.PANELS.items(), strict=True):
             image = _grid(ax, heads[heads["weights"] == weights], "dla", name, limit)
         figure.colorbar(image, ax=axes, label="logit(IO) - logit(S), nats")
-        figure.suptitle(f"Direct attribution of heads at END ({title}, n = {n})", fontsize=10)
+        figure.suptitle(f"What each head writes towards the right name at the last token ({title}, n = {n})")
 
 
 def draw_paths(stem: Path, heads: pd.DataFrame, title: str) -> None:
@@ -50,26 +46,26 @@ def draw_paths(stem: Path, heads: pd.DataFrame, title: str) -> None:
             strongest = heads[column].abs().max()
             image = _grid(ax, heads, column, name, strongest if strongest > 0 else 0.01)
             figure.colorbar(image, ax=ax, label="change, share of the logit difference")
-        figure.suptitle(f"Path patching of heads ({title})", fontsize=10)
+        figure.suptitle(f"What corrupting the path from a head changes ({title}; grey: no such path)")
 
 
 def draw_attention(stem: Path, found: Findings, title: str) -> None:
     """Attention to IO against what is written towards IO, prompt by prompt, of the strongest head of either sign."""
-    with plots.drawn(stem, 2, width=7.5, height=3.6) as (figure, axes):
+    with plots.drawn(stem, 2, width=8.5, height=3.6) as (figure, axes):
         for ax, name in zip(axes, ("name_mover", "negative_name_mover"), strict=True):
             heads = found.circuit.classes[name]
             ax.set_xlabel("attention from END to IO")
             ax.set_ylabel("written towards IO, nats")
-            ax.set_title(f"no {name.replace('_', ' ')}", fontsize=9)
+            ax.set_title(f"no {plots.name(name)}")
             if heads:
                 mean = found.observed.arrays["heads"].mean(-1)
                 head = max(heads, key=lambda head: abs(mean[head]))
                 x, y = found.observed.attention["END_IO"][head], found.observed.arrays["heads_io"][head]
-                ax.scatter(x[:DRAWN], y[:DRAWN], s=6, color=COLOURS[name], alpha=0.5, linewidths=0)
+                ax.scatter(x[:DRAWN], y[:DRAWN], s=6, color=plots.HEADS[name], alpha=0.5, linewidths=0)
                 rho = np.corrcoef(x, y)[0, 1]
-                ax.set_title(f"{name.replace('_', ' ')} {label(head)} (rho = {rho:.2f}, n = {len(x)})", fontsize=9)
+                ax.set_title(f"{plots.name(name)} {label(head)}\n(correlation {rho:.2f}, n = {len(x)})")
                 ax.set_xlim(0, 1)
-        figure.suptitle(f"Attention and writing ({title})", fontsize=10)
+        figure.suptitle(f"Whether a head writes the name that it attends to ({title}; a dot is a prompt)")
 
 
 def draw_classes(stem: Path, members: pd.DataFrame, shape: tuple[int, int], title: str) -> None:
@@ -78,22 +74,21 @@ def draw_classes(stem: Path, members: pd.DataFrame, shape: tuple[int, int], titl
     for number, name in reversed(list(enumerate(CLASSES, start=1))):
         part = members[members["class"] == name]
         grid[part["layer"], part["head"]] = number
-    colours = ListedColormap(["0.93", *(COLOURS[name] for name in CLASSES)])
+    colours = ListedColormap(["0.93", *(plots.HEADS[name] for name in CLASSES)])
     with plots.drawn(stem, 1, width=6.4, height=4.2) as (figure, (ax,)):
         ax.imshow(grid, cmap=colours, vmin=0, vmax=len(CLASSES), aspect="auto", origin="lower")
-        ax.set_xticks(range(shape[1]))
+        plots.whole_numbers(ax.xaxis)
         ax.set_xlabel("head")
         ax.set_ylabel("layer")
         counts = members["class"].value_counts()
-        handles = [Patch(color=COLOURS[name], label=f"{name.replace('_', ' ')} ({counts.get(name, 0)})")
+        handles = [Patch(color=plots.HEADS[name], label=f"{plots.name(name)} ({counts.get(name, 0)})")
                    for name in CLASSES]  # fmt: skip
         ax.legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(f"Head classes ({title})", fontsize=10)
+        figure.suptitle(f"What each head of the circuit does ({title}; pale: outside)")
 
 
 def _grid(ax, heads: pd.DataFrame, column: str, title: str, limit: float):
     grid = heads.pivot(index="layer", columns="head", values=column).to_numpy()
-    names = [str(head) for head in range(grid.shape[1])]
-    image = plots.heat_map(ax, grid, x=names, ylabel="layer", title=title, limit=limit)
+    image = plots.heat_map(ax, grid, ylabel="layer", title=title, limit=limit)
     ax.set_xlabel("head")
     return image

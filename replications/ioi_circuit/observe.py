@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
+from replications import progress
 from replications.ioi_circuit import attention, attribution, copying
 from replications.ioi_circuit.anatomy import Anatomy, recorded
 from replications.ioi_circuit.path_patching import answers, grouped
@@ -44,7 +43,7 @@ def observe(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], keep: Keep) -> O
     """
     groups = grouped(prompts, lambda prompt: (prompt.template, prompt.order, len(prompt.ids)))
     parts, order = [], []
-    for i, rows in enumerate(_progress(list(groups.values()), "prompts")):
+    for i, rows in enumerate(progress.watched(list(groups.values()), "prompts")):
         some = [prompts[row] for row in rows]
         parts.append(keep(f"prompts/{i:04d}", lambda some=some: _observe(anatomy, some)))
         order += rows
@@ -76,7 +75,7 @@ def logit_diffs(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], ids: Sequenc
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     batches = [order[begin : begin + ROWS] for begin in range(0, len(order), ROWS)]
     parts = []
-    for i, rows in enumerate(_progress(batches, "prefixed")):
+    for i, rows in enumerate(progress.watched(batches, "prefixed")):
         some, texts = [prompts[row] for row in rows], [ids[row] for row in rows]
         parts.append(keep(f"prefixed/{i:04d}", lambda some=some, texts=texts: _logit_diffs(anatomy, some, texts)))
     back = torch.tensor(order).argsort()
@@ -97,7 +96,8 @@ def copied(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], n: int, keep: Kee
     def make() -> dict[str, Tensor]:
         some = prompts[: -(-n // 3)]
         groups = grouped(some, lambda prompt: len(prompt.ids)).values()
-        states = [copying.name_states(anatomy, [some[row] for row in rows]) for rows in groups]
+        states = [copying.name_states(anatomy, [some[row] for row in rows])
+                  for rows in progress.watched(groups, "copying")]  # fmt: skip
         names, tokens = (torch.cat(side)[:n] for side in zip(*states, strict=True))
         return {"copies": copying.copies(anatomy, names, tokens)}
 
@@ -110,11 +110,7 @@ def repeats(anatomy: Anatomy, sequences: int, bos: int | None, seed: int, keep: 
 
     def make() -> dict[str, Tensor]:
         tokens = attention.random_repeats(vocabulary, sequences, bos, seed).to(anatomy.device)
-        parts = [attention.repeat_scores(anatomy, some) for some in tokens.split(4)]
+        parts = [attention.repeat_scores(anatomy, some) for some in progress.watched(tokens.split(4), "repeats")]
         return {name: torch.cat([part[name] for part in parts], -1) for name in parts[0]}
 
     return {name: score.double().numpy() for name, score in keep("repeats", make).items()}
-
-
-def _progress(items: list, description: str):
-    return track(items, description=description, console=Console(stderr=True), transient=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from replications import progress
 from replications.claims.ledger import load_claims
 from replications.claims.schema import OWN_LANGUAGE
 from replications.files import write_csv, write_json
@@ -38,6 +39,7 @@ STOP = {" ": ". ", "": "。"}  # ends a sentence, in scripts with and without sp
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     loaded = load_model(model, device=device)
     sets = prompt_sets(loaded, load_stimuli(language), params)
@@ -98,10 +100,11 @@ def published_sets(model: str, language: str) -> dict[str, list[str]]:
 def _measure_all(
     loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], keep: shards.Keep, weights: str
 ) -> dict[str, Findings]:
-    return {
-        name: measure(loaded, made, params, lambda shard, make, name=name: keep(f"{weights}/{name}/{shard}", make))
-        for name, made in sets.items()
-    }
+    with progress.step(f"{weights} weights"):
+        return {
+            name: measure(loaded, made, params, lambda shard, make, name=name: keep(f"{weights}/{name}/{shard}", make))
+            for name, made in sets.items()
+        }
 
 
 def _write(

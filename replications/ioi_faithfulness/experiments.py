@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from replications import progress
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness import attribution, criteria, signals
 from replications.ioi_faithfulness.circuits import Circuit, naive
@@ -64,7 +65,7 @@ def of_model(setup: Setup, bridge: Any, kept: Keep) -> dict[str, Found]:
             "heads": _array(attribution.importance(bridge, bench.prompts, bench.model.instead)),
         },
     }
-    return {name: _stored(kept, f"model/{name}", make) for name, make in makers.items()}
+    return {name: _stored(kept, f"model/{name}", make) for name, make in progress.watched(makers.items(), "model")}
 
 
 def of_circuit(
@@ -72,7 +73,7 @@ def of_circuit(
 ) -> Iterator[tuple[str, Found]]:
     """(experiment, arrays) for one circuit; what needs heads that the circuit does not have is left out."""
     tested = criteria.put_to_test(setup.bench, circuit)
-    for experiment, make in _makers(setup, tested, params, device).items():
+    for experiment, make in progress.watched(_makers(setup, tested, params, device).items(), f"circuit {name}"):
         yield experiment, _stored(kept, f"{name}/{experiment}", make)
 
 

@@ -7,21 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from replications.ioi_faithfulness.circuits import POSITION
 from replications.report import plots
 
-CLASS_COLOURS = dict(zip(POSITION, ("#4c72b0", "#c44e52", "#dd8452", "#55a868", "#937860", "#8172b3", "#8c8c8c"),
-                         strict=True))  # fmt: skip
-KIND_COLOURS = {"none": "black", "class": "#dd8452", "random": "#8c8c8c", "greedy": "#c44e52"}
+KINDS = {"random": ("o", plots.PALE, "K: random heads"), "greedy": ("x", plots.BLACK, "K: found by greedy search"),
+         "none": ("*", plots.BLACK, "K: nothing")}  # fmt: skip
 TEST_COLOURS = {
-    "roles_mean": "#4c72b0", "naive": "#c44e52", "everywhere_mean": "#55a868", "roles_mean_of_two": "#8172b3",
-    "roles_resample": "#dd8452", "everywhere_resample": "#937860",
+    "roles_mean": plots.BLUE, "naive": plots.RED, "everywhere_mean": plots.GREEN, "roles_mean_of_two": plots.PURPLE,
+    "roles_resample": plots.ORANGE, "everywhere_resample": plots.BLACK,
 }  # fmt: skip
 TEST_NAMES = {"roles_mean": "the circuit", "naive": "naive circuit", "everywhere_mean": "heads kept at all positions",
               "roles_mean_of_two": "mean over two prompts", "roles_resample": "resample ablation",
               "everywhere_resample": "all positions, resample"}  # fmt: skip
-ADVERSARIAL = {"base": "base", "extra_s": "+ S", "extra_io": "+ IO"}
-MEASURES = {"logit_diff": "logit difference", "p_io": "P(IO)", "error": "share with S above IO"}
+ADVERSARIAL = {"base": "as it is", "extra_s": "subject (S)\nonce more", "extra_io": "other (IO)\nonce more"}
+MEASURES = {"logit_diff": "logit difference (IO over S)", "p_io": "P(IO)", "error": "share with S above IO"}
 
 
 def draw(out: Path, frames: Mapping[str, pd.DataFrame], title: str) -> None:
@@ -46,9 +44,9 @@ def draw_faithfulness(stem: Path, tests: pd.DataFrame, chance: pd.DataFrame, nam
             ax.axvline(1, color="black", linewidth=0.8, linestyle=":")
             ax.set_xlabel("F(C) / F(M): 0 nothing left, 1 the model")
             ax.set_ylabel("random circuits")
-            ax.set_title(f"{name} circuit, n = {part['n'].iloc[0]} prompts", fontsize=9)
-        axes[-1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(f"IOI, what a circuit keeps ({title})", fontsize=10)
+            ax.set_title(f"the {name} circuit, n = {part['n'].iloc[0]} prompts")
+        plots.beside(axes[-1])
+        figure.suptitle(f"How much of the logit difference a circuit keeps ({title}; lines: 95 % intervals)")
 
 
 def draw_completeness(stem: Path, sets: pd.DataFrame, names: list[str], title: str) -> None:
@@ -58,16 +56,18 @@ def draw_completeness(stem: Path, sets: pd.DataFrame, names: list[str], title: s
         for ax, name in zip(axes, names, strict=True):
             part = sets[sets["circuit"] == name]
             ax.plot(ends, ends, color="0.6", linewidth=0.8)
-            for kind, some in part.groupby("kind", sort=False):
-                ax.scatter(some["model"], some["inside"], s=18, color=KIND_COLOURS[kind], label=f"K: {kind}")
+            for kind, (marker, colour, label) in KINDS.items():
+                some = part[part["kind"] == kind]
+                ax.scatter(some["model"], some["inside"], s=36 if marker == "*" else 18, color=colour, marker=marker,
+                           label=label)  # fmt: skip
             for row in part[part["kind"] == "class"].itertuples():
-                ax.annotate(row.set.replace("_", " "), (row.model, row.inside), xytext=(4, 3),
-                            textcoords="offset points", fontsize=6)  # fmt: skip
+                ax.scatter(row.model, row.inside, s=26, color=plots.HEADS[row.set], marker="s",
+                           label=f"K: {plots.name(row.set)} heads")  # fmt: skip
             ax.set_xlabel("F(M without K)")
             ax.set_ylabel("F(C without K)")
-            ax.set_title(f"{name} circuit", fontsize=9)
-        axes[-1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(f"IOI, completeness ({title})", fontsize=10)
+            ax.set_title(f"the {name} circuit")
+        plots.beside(axes[-1])
+        figure.suptitle(f"A complete circuit would be on the line ({title})")
 
 
 def draw_minimality(stem: Path, heads: pd.DataFrame, names: list[str], title: str) -> None:
@@ -75,18 +75,18 @@ def draw_minimality(stem: Path, heads: pd.DataFrame, names: list[str], title: st
     with plots.drawn(stem, len(names), width=2 + 5.5 * len(names), height=3.4) as (figure, axes):
         for ax, name in zip(axes, names, strict=True):
             part = heads[heads["circuit"] == name].sort_values("score", ascending=False)
-            colours = [CLASS_COLOURS[each] for each in part["class"]]
+            colours = [plots.HEADS[each] for each in part["class"]]
             spread = [(part["score"] - part["ci_low"]).clip(lower=0), (part["ci_high"] - part["score"]).clip(lower=0)]
             ax.bar(range(len(part)), part["score"], yerr=spread, color=colours, error_kw={"linewidth": 0.8})
             ax.set_xticks(range(len(part)), part["head"], rotation=90, fontsize=7)
             ax.axhline(0.01, color="black", linewidth=0.8, linestyle=":")
             ax.set_ylabel("minimality score, share of F(M)")
-            ax.set_title(f"{name} circuit", fontsize=9)
+            ax.set_title(f"the {name} circuit")
             for each in part["class"].unique():
-                ax.bar([0], [0], color=CLASS_COLOURS[each], label=each.replace("_", " "))
+                ax.bar([0], [0], color=plots.HEADS[each], label=plots.name(each))
             if len(part):
                 ax.legend(frameon=False, fontsize=7)
-        figure.suptitle(f"IOI, minimality ({title})", fontsize=10)
+        figure.suptitle(f"What each head adds to the circuit ({title}; dotted: the paper's 1 %)")
 
 
 def draw_adversarial(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -97,11 +97,11 @@ def draw_adversarial(stem: Path, table: pd.DataFrame, title: str) -> None:
                 part = table[(table["measure"] == measure) & (table["weights"] == weights)]
                 places = [i + shift for i in range(len(part))]
                 spread = [part["value"] - part["ci_low"], part["ci_high"] - part["value"]]
-                look = {"color": "#4c72b0"} if weights == "measured" else {"color": "none", "edgecolor": "0.45"}
+                look = {"color": plots.BLUE} if weights == "measured" else {"color": "none", "edgecolor": "0.45"}
                 ax.bar(places, part["value"], 0.4, yerr=spread, label=plots.PANELS[weights], **look,
                        error_kw={"linewidth": 0.8})  # fmt: skip
             ax.set_xticks(range(len(ADVERSARIAL)), ADVERSARIAL.values(), fontsize=8)
             ax.axhline(0, color="0.6", linewidth=0.8)
-            ax.set_title(name, fontsize=9)
-        axes[-1].legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(f"IOI, one of the two named once more ({title}, n = {table['n'].iloc[0]})", fontsize=10)
+            ax.set_title(name)
+        plots.beside(axes[-1])
+        figure.suptitle(f"With one of the two persons named once more ({title}, n = {table['n'].iloc[0]})")

@@ -17,8 +17,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from replications.errors import Refusal
 from replications.files import sha256, write_csv, write_json
@@ -33,16 +31,19 @@ from replications.lens.engine.stack import Stack
 from replications.lens.load import Loaded, load_model
 from replications.lens.shards import Keep, keep
 from replications.lens.stimuli import Stimuli, load_stimuli
-from replications.settings import DATA, REPORTS, room_params
+from replications.places import upstream
+from replications.settings import DATA, room_params
 
 ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text, loaded = load_stimuli(language), load_model(model, device=device)
-    tested, file = to_test(loaded, language)
+    file = upstream(out, (SOURCE, model, language), "classes.csv")
+    tested = to_test(loaded, language, file)
     identity = {
         "room": ROOM, "model": model, "language": language, "device": device, "params": params,
         "circuit": sha256(file), "stimuli": sha256(DATA / "stimuli" / f"{language}.yaml"),
@@ -50,7 +51,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     with keep(identity) as kept:
         measured = measure(loaded, text, tested, params, kept, device)
         provenance = experiment.provenance(loaded, params, device) | {
-            "dropped": measured["dropped"], "circuit": str(file.relative_to(REPORTS.parent)),
+            "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/{file.name}",
         }  # fmt: skip
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])
@@ -58,18 +59,17 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     return _write(out, measured, control, tested, params, provenance, f"{model}, {language}")
 
 
-def to_test(loaded: Loaded, language: str) -> tuple[dict[str, Circuit], Path]:
-    """The circuits by name, and the file of the found one. Refuses a model that the engine cannot run."""
+def to_test(loaded: Loaded, language: str, file: Path) -> dict[str, Circuit]:
+    """The circuits by name; `file` has the found one. Refuses a model that the engine cannot run."""
     if loaded.entry.kind != "decoder" or not supports(loaded.hf_model):
         family = loaded.hf_model.config.model_type
         raise Refusal(f"{loaded.entry.id}: knock-outs need a decoder of a family that the engine knows, not {family}")
     model = loaded.entry.id
-    file = REPORTS / SOURCE / model / language / "classes.csv"
     found = circuits.read_circuit(
         file, n_layers=loaded.entry.n_layers, n_heads=loaded.entry.n_heads,
         made_by=f"replicate run {SOURCE} --model {model} --language {language}",
     )  # fmt: skip
-    return {"found": found} | ({"paper": circuits.published()} if model == circuits.PUBLISHED_MODEL else {}), file
+    return {"found": found} | ({"paper": circuits.published()} if model == circuits.PUBLISHED_MODEL else {})
 
 
 def measure(
@@ -81,8 +81,7 @@ def measure(
     setup = experiments.prepare(Stack(loaded.hf_model), prompts, made.prompts, device)
     arrays: dict[str, dict[str, Found]] = {"model": experiments.of_model(setup, loaded.bridge, kept)}
     for name, circuit in tested.items():
-        steps = experiments.of_circuit(setup, circuit, params, kept, name, device)
-        arrays[name] = dict(track(steps, description=name, total=None, console=Console(stderr=True), transient=True))
+        arrays[name] = dict(experiments.of_circuit(setup, circuit, params, kept, name, device))
     more = named_more(loaded, text, made.prompts, params, kept, "trained", device)
     return {"dropped": made.dropped, "twins": made.prompts, "prompts": prompts, "arrays": arrays, "adversarial": more}
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = {
-    "pos": "#4c72b0", "deps": "#dd8452", "control task": "#8c8c8c", "shuffled labels": "#937860",
-    "majority": "#c7c7c7", "bits": "#4c72b0", "bits, control task": "#8c8c8c", "accuracy": "#4c72b0",
-    "selectivity": "#55a868", "selectivity, seen types": "#8172b3", "P(verb), water as noun": "#55a868",
-    "P(verb), water as verb": "#c44e52", "means": "#c44e52", "means_random": "#8c8c8c", "inlp": "#4c72b0",
-    "inlp_random": "#c7c7c7",
+    "pos": plots.BLUE, "deps": plots.ORANGE, "control task": plots.GREY, "shuffled labels": plots.BLACK,
+    "majority": plots.PALE, "bits": plots.BLUE, "bits, control task": plots.GREY, "accuracy": plots.BLUE,
+    "selectivity": plots.GREEN, "selectivity, seen types": plots.PURPLE, "P(verb), water as noun": plots.GREEN,
+    "P(verb), water as verb": plots.RED, "means": plots.RED, "means_random": plots.GREY, "inlp": plots.BLUE,
+    "inlp_random": plots.PALE,
 }  # fmt: skip
 REMOVALS = {
     "means": "difference of means", "means_random": "random, rank 1", "inlp": "null-space projection",
@@ -47,7 +47,7 @@ def draw_series(stem: Path, curves: pd.DataFrame, title: str) -> None:
     with plots.drawn(stem, len(panels), width=3.4 * len(panels), height=3.6) as (figure, axes):
         for ax, (some, ylabel, label) in zip(axes, panels, strict=True):
             lines(ax, some, ylabel, label)
-        figure.suptitle(f"Linear probes by layer ({title}); dotted: random weights", fontsize=10)
+        figure.suptitle(f"What a linear probe reads off each layer ({title}; dotted: random weights; 95 % bands)")
 
 
 def draw_pair(stem: Path, curves: pd.DataFrame, title: str) -> None:
@@ -58,7 +58,7 @@ def draw_pair(stem: Path, curves: pd.DataFrame, title: str) -> None:
         axes[0].axhline(0.5, color="0.6", linewidth=0.8)
         lines(axes[1], curves[article & (curves["weights"] == "measured")], "P(verb)", "the article's sentences, n = 1")
         axes[1].set_ylim(-0.02, 1.02)
-        figure.suptitle(f"Noun or verb, by layer ({title}); dotted: random weights", fontsize=10)
+        figure.suptitle(f"Telling noun from verb, by layer ({title}; dotted: random weights; 95 % bands)")
 
 
 def draw_use(stem: Path, curves: pd.DataFrame, title: str) -> None:
@@ -70,7 +70,7 @@ def draw_use(stem: Path, curves: pd.DataFrame, title: str) -> None:
             ax.set_ylabel(label)
         axes[0].legend(frameon=False, fontsize=8)
         n = int(curves["n"].iloc[0])
-        figure.suptitle(f"What predicting a noun or a verb loses ({title}, n = {n})", fontsize=10)
+        figure.suptitle(f"What predicting a noun or a verb loses without a part of the state ({title}, n = {n})")
 
 
 def _bars(ax: Axes, curves: pd.DataFrame) -> None:
@@ -81,7 +81,8 @@ def _bars(ax: Axes, curves: pd.DataFrame) -> None:
         place = [i + 0.2 * (number - 1.5) for i in range(len(layers))]
         ax.bar(place, part["value"], 0.19, yerr=error, color=COLOURS[name], label=label, error_kw={"linewidth": 0.8})
     ax.axhline(0, color="0.4", linewidth=0.8)
-    ax.set_xticks(range(len(layers)), layers)
+    shown = plots.thinned(layers)
+    ax.set_xticks(range(len(layers))[shown], layers[shown])
     ax.set_xlabel("layer at which the state is edited")
 
 
@@ -89,16 +90,16 @@ def lines(ax: Axes, curves: pd.DataFrame, ylabel: str, title: str) -> None:
     """One line with its band per series; the random twin's are dotted and have no band of their own colour."""
     for (weights, name), part in curves.groupby(["weights", "series"], sort=False):
         trained = weights == "measured"
-        colour = COLOURS.get(str(name), "#937860")
+        colour = COLOURS.get(str(name), plots.BLACK)
         ax.plot(part["layer"], part["value"], color=colour, linestyle="-" if trained else ":",
                 label=name if trained else None)  # fmt: skip
         ax.fill_between(part["layer"], part["ci_low"], part["ci_high"], color=colour, alpha=0.2 if trained else 0.08,
                         linewidth=0)  # fmt: skip
     ax.set_xlabel("layer (0 = embeddings)")
     ax.set_ylabel(ylabel)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_title(title, fontsize=9)
-    ax.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    plots.whole_numbers(ax.xaxis)
+    ax.set_title(title)
+    ax.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))
 
 
 def _of(curves: pd.DataFrame, task: str, names: list[str]) -> pd.DataFrame:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PARALLEL = "pud-"
 MEASURED = "measured"
 ALL = "all"  # in place of a language: the mean over all pairs
+PALETTE = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.RED, plots.PURPLE, plots.SKY, plots.BLACK)
+MARKERS = "os^vDP*X"  # one for every seven languages
 TITLES = {"pos": "part of speech", "deps": "relation to the head"}
 COLUMNS = ["weights", "task", "quantity", "language", "other", "value", "ci_low", "ci_high", "n"]
 
@@ -88,29 +90,29 @@ def draw(stem: Path, curves: dict[Key, Array], table: pd.DataFrame, title: str) 
     """A panel per task, a line per language (random weights dotted), and the agreement of every two languages."""
     tasks = [task for task in TITLES if any(key.task == task for key in curves)]
     languages = sorted({key.language for key in curves})
-    colours = dict(zip(languages, _colours(len(languages)), strict=True))
+    looks = {language: (PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE)]) for i, language in enumerate(languages)}
     with plots.drawn(stem, 2 * len(tasks), width=7.2 * len(tasks), height=3.8) as (figure, axes):
         for ax, task in zip(axes, tasks, strict=False):
-            _draw_curves(ax, {key: draws for key, draws in curves.items() if key.task == task}, colours)
-            ax.set_title(TITLES[task], fontsize=9)
+            _draw_curves(ax, {key: draws for key, draws in curves.items() if key.task == task}, looks)
+            ax.set_title(TITLES[task])
         axes[0].set_ylabel("accuracy")
         axes[0].legend(frameon=False, fontsize=7, ncols=1 + len(languages) // 8)
         for ax, task in zip(axes[len(tasks) :], tasks, strict=True):
             _draw_agreement(ax, table[(table["task"] == task) & (table["weights"] == MEASURED)], languages)
-            ax.set_title(f"agreement of curves, {TITLES[task]}", fontsize=9)
-        figure.suptitle(f"Linear probes language by language ({title}); dotted: random weights", fontsize=10)
+            ax.set_title(f"{TITLES[task]}: rank correlation of curves")
+        figure.suptitle(f"What linear probes read off each layer, by language ({title}; dotted: random weights)")
 
 
-def _draw_curves(ax: Axes, curves: dict[Key, Array], colours: dict[str, str]) -> None:
+def _draw_curves(ax: Axes, curves: dict[Key, Array], looks: dict[str, tuple[str, str]]) -> None:
     for (weights, _, language), draws in curves.items():
-        trained = weights == MEASURED
-        ax.plot(draws[0], color=colours[language], linewidth=1.4 if trained else 0.8,
-                linestyle="-" if trained else ":", label=language if trained else None)  # fmt: skip
+        trained, (colour, marker) = weights == MEASURED, looks[language]
+        ax.plot(draws[0], color=colour, linewidth=1.4 if trained else 0.8, marker=marker if trained else "",
+                markersize=3, linestyle="-" if trained else ":", label=language if trained else None)  # fmt: skip
         if trained:
             low, high = np.quantile(draws[1:], [0.025, 0.975], axis=0)
-            ax.fill_between(range(len(low)), low, high, color=colours[language], alpha=0.1, linewidth=0)
+            ax.fill_between(range(len(low)), low, high, color=colour, alpha=0.1, linewidth=0)
     ax.set_xlabel("layer (0 = embeddings)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    plots.whole_numbers(ax.xaxis)
     ax.set_ylim(0, 1)
 
 
@@ -120,18 +122,12 @@ def _draw_agreement(ax: Axes, table: pd.DataFrame, languages: list[str]) -> None
     for row in pairs.itertuples():
         i, j = languages.index(row.language), languages.index(row.other)
         square[i, j] = square[j, i] = row.value
-    ax.imshow(square, vmin=-1, vmax=1, cmap="PuOr", alpha=0.7)
+    ax.imshow(square, vmin=-1, vmax=1, cmap="RdBu_r")
     for i, j in np.ndindex(square.shape):
-        ax.text(j, i, f"{square[i, j]:.2f}", ha="center", va="center", fontsize=min(7, 56 / len(languages)))
+        ax.text(j, i, f"{square[i, j]:.2f}", ha="center", va="center", fontsize=min(7, 56 / len(languages)),
+                color="white" if abs(square[i, j]) > 0.6 else "black")  # fmt: skip
     ax.set_xticks(range(len(languages)), languages, fontsize=7)
     ax.set_yticks(range(len(languages)), languages, fontsize=7)
-
-
-def _colours(count: int) -> list[str]:
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.05, 0.95, count))]
 
 
 def _curve(table: pd.DataFrame, weights: Array) -> Array:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replications.errors import Unavailable
+from replications import progress
 from replications.files import write_csv, write_json
 from replications.layer_probing import causal_check, evidence, figures, minimal_pair, probe_series, stimuli
 from replications.layer_probing.evidence import Held, Outcome
@@ -41,7 +41,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
     params = room_params(ROOM, profile)
     entry = catalogue.find(model)
-    corpora, missing = _corpora(params, language, multilingual=len(entry.languages) > 1)
+    corpora = _corpora(params, language, multilingual=len(entry.languages) > 1)
     places = []
     if language == ENGLISH:
         places = stimuli.ambiguous_places(language, source=params["sources"]["own"][ENGLISH], types=params["types"],
@@ -55,7 +55,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         del trained  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])
         control = _measure(twin, corpora, places, language, params, kept, "control")
-        provenance |= {"corpora": {name: list(words.corpora) for name, words in corpora.items()}, "missing": missing,
+        provenance |= {"corpora": {name: list(words.corpora) for name, words in corpora.items()},
                        "counts": {name: words.counts for name, words in corpora.items()} | measured.counts}  # fmt: skip
         return _write(out, measured, control, params, provenance, f"{model}, {language}")
 
@@ -73,17 +73,12 @@ def _sources(params: dict[str, Any], language: str, *, multilingual: bool) -> di
     return {"main": (own, size)} | ({"parallel": (parallel, "others")} if multilingual else {})
 
 
-def _corpora(params: dict[str, Any], language: str, *, multilingual: bool) -> tuple[dict[str, Words], dict[str, str]]:
-    """Words of every corpus, and why one cannot be had here. Raises Unavailable when that is `main`."""
-    found, missing = {}, {}
-    for name, (source, size) in _sources(params, language, multilingual=multilingual).items():
-        try:
-            found[name] = stimuli.treebank_words(language, source=source, seed=params["seed"], **params[size])
-        except Unavailable as error:
-            if name == "main":
-                raise
-            missing[name] = str(error)
-    return found, missing
+def _corpora(params: dict[str, Any], language: str, *, multilingual: bool) -> dict[str, Words]:
+    """Words of every corpus. Raises Unavailable when one cannot be had: what is at hand must not change a number."""
+    return {
+        name: stimuli.treebank_words(language, source=source, seed=params["seed"], **params[size])
+        for name, (source, size) in _sources(params, language, multilingual=multilingual).items()
+    }
 
 
 def _measure(
@@ -111,7 +106,7 @@ def _probe_words(found: Activations, words: Words, plan: Plan, kept: shards.Keep
         states = found.layer(layer)[found.kept]
         return kept(f"{name}-{layer:03}", lambda: probe_series.probe_layer(states, made, words, found.kept, plan))
 
-    return probe_series.stacked(side_by_side(probed, range(found.n_layers), "layers probed"))
+    return probe_series.stacked(side_by_side(probed, range(found.n_layers), f"layers probed ({name})"))
 
 
 def _measure_pair(
@@ -128,11 +123,14 @@ def _measure_pair(
         states = found.layer(layer)[own]
         return kept(f"{name}-pair-{layer:03}", lambda: minimal_pair.probe_layer(states, places, plan))
 
-    outcome.pair.update(probe_series.stacked(side_by_side(probed, range(found.n_layers))))
+    outcome.pair.update(
+        probe_series.stacked(side_by_side(probed, range(found.n_layers), f"layers probed ({name}, the pair)"))
+    )
     outcome.types.update({split: [p.type for p in places if p.split == split] for split in ("dev", "test")})
     if name == "measured" and causal_check.has_head(loaded):
         layers = minimal_pair.layers_to_edit(loaded.entry.n_layers, params["edited_layers"])
-        used = kept(f"{name}-use", lambda: _use(loaded, found, before, places, layers, params, plan))
+        with progress.step("removing what the probes read"):
+            used = kept(f"{name}-use", lambda: _use(loaded, found, before, places, layers, params, plan))
         outcome.use.update({key: tensor.numpy() for key, tensor in used.items()} | {"layers": np.array(layers)})
 
 

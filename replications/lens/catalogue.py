@@ -136,19 +136,24 @@ class WebFile(_Strict):
     """A file by address, or a member of an archive (zip, tar) by address.
 
     `sha256` is of the file as it is used, `archive` of the archive it is taken out of. `also` are the hashes of other
-    bytes of the same content that a mirror may hold: gzipped, or without columns that nobody reads.
+    bytes of the same content that a mirror may hold: gzipped, or without columns that nobody reads. `bytes` is the size
+    of what lies at the address: a transfer ends there. `blob` is git's hash of a file whose SHA-256 nobody knows.
     """
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     sha256: Hash | None
     member: str | None = None
     archive: Hash | None = None
+    bytes: Annotated[int, Field(gt=0)] | None = None
+    blob: Commit | None = None
     also: list[Hash] = []
 
     @model_validator(mode="after")
     def _archive_and_member_go_together(self) -> Self:
         if (self.member is None) != (self.archive is None):
             raise ValueError("`member` and `archive` (the archive's SHA-256) go together")
+        if self.blob is not None and (self.sha256 is not None or self.member is not None):
+            raise ValueError("`blob` stands in for a whole file's missing `sha256`")
         return self
 
 

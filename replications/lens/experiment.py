@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from replications.lens import load, patching
+from replications.errors import Refusal
+from replications.lens import catalogue, load, patching
 from replications.lens.engine import families, maps
 from replications.lens.load import Loaded
 from replications.lens.patching import Behaviour, Maps, PairBatch
@@ -34,6 +35,14 @@ class Result:
         """Numerator [layer, head, n] and denominator [n] of the head map: effect of the patch, total effect."""
         assert self.head_z is not None
         return self.head_z - self.cells.corrupted, self.cells.total_effect
+
+
+def check_decoder(room: str, model: str) -> None:
+    """Refuse an encoder before its weights are loaded: these rooms ask what comes next in a text."""
+    if catalogue.find(model).kind == "encoder":
+        decoders = [entry.id for entry in catalogue.load_catalogue().values() if entry.kind == "decoder"]
+        raise Refusal(f"room {room} needs a decoder, which predicts the next token, and {model} is an encoder: try "
+                      f"{decoders[0]}")  # fmt: skip
 
 
 def encoder(loaded: Loaded) -> Encoder:

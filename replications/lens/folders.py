@@ -1,6 +1,10 @@
-"""Folders that transformers loads: what they are called, what they say they hold, and whether they still hold it."""
+"""Folders that transformers loads: what they are called, what they say they hold, and whether they still hold it.
+
+Weights are one model.safetensors, or several files of which model.safetensors.index.json says what lies where.
+"""
 
 import contextlib
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ WEIGHTS = "model.safetensors"
 def place(cache: Path, entry: ModelEntry, source: PackageSource | HubSource) -> Path:
     """Where the folder made from `source` lies: named by the start of the weights' hash, or else of the commit."""
     pins = [source.hashes[name] for name in catalogue.weight_files(source)]
-    key = pins[0] or (source.revision if isinstance(source, HubSource) else None) or "main"
+    commit = source.revision if isinstance(source, HubSource) else None
+    key = commit or "main" if None in pins else _joint(pins)
     return cache / "models" / f"{entry.id}-{key[:16]}-c{CONVERTER}"
 
 
@@ -41,7 +46,7 @@ def is_intact(folder: Path) -> bool:
         manifest = read_manifest(folder)
         held = manifest["holds"]
         changed = [name for name, record in held.items() if _stat(folder / name) != (record["bytes"], record["time"])]
-        whole = WEIGHTS in held and all(files.sha256(folder / name) == held[name]["sha256"] for name in changed)
+        whole = bool(shards(manifest)) and all(files.sha256(folder / name) == held[name]["sha256"] for name in changed)
     except (OSError, Refusal, KeyError, TypeError, AttributeError):
         return False
     if whole and changed:
@@ -53,6 +58,29 @@ def is_intact(folder: Path) -> bool:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What a folder was made of (`source`, `files`, `converter`) and holds (name -> sha256, bytes, time)."""
     return files.read_json(folder / MANIFEST)
+
+
+def shards(manifest: dict[str, Any]) -> list[str]:
+    """Names of the weight files that a folder holds, in order: model.safetensors, or the parts of a large model."""
+    return sorted(name for name in manifest["holds"] if name.endswith(".safetensors"))
+
+
+def weights_hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a folder's model.safetensors; of several parts, that of their hashes in the order of their names."""
+    return _joint([manifest["holds"][name]["sha256"] for name in shards(manifest)])
+
+
+def unreadable(folder: Path) -> str:
+    """The first weight file of a folder that safetensors cannot open, with the reason; empty when all can be."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, "np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            return f"{path} cannot be read ({error})"
+    return ""
 
 
 def write_encoder(folder: Path, shape: dict[str, Any], weights: dict[str, NDArray[np.float32]], name: str) -> None:
@@ -80,6 +108,10 @@ def write_manifest(folder: Path, origin: dict[str, Any]) -> None:
         size, time = _stat(folder / name)
         holds[name] = {"sha256": files.sha256(folder / name), "bytes": size, "time": time}
     files.write_json(folder / MANIFEST, {**origin, "holds": holds})
+
+
+def _joint(hashes: list[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _stat(path: Path) -> tuple[int, int]:

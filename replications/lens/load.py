@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from replications import files
+from replications import files, progress
 from replications.errors import Refusal
 from replications.lens import catalogue, folders, weights
 from replications.lens.catalogue import ModelEntry
@@ -62,7 +62,8 @@ def load_model(model: str | ModelEntry, *, device: str = "cpu", random_seed: int
     entry = catalogue.find(model)
     folder = weights.materialise(entry)
     tokenizer = _tokenizer(folder)
-    with torch.random.fork_rng(devices=[]):  # modules are initialised at random before they get their weights
+    # modules are initialised at random before they get their weights
+    with progress.step(f"loading {entry.id}"), torch.random.fork_rng(devices=[]):
         hf_model = _trained(entry, folder) if random_seed is None else _random(entry, folder, random_seed)
     return Loaded(hf_model.eval().to(device), tokenizer, entry, *_frame(entry, tokenizer))
 
@@ -100,7 +101,7 @@ def manifest(model: str | ModelEntry, *, opt_in: bool = False) -> dict[str, Any]
         "source": origin["source"],
         "files": origin["files"],
         "converter": origin["converter"],
-        "safetensors": origin["holds"][folders.WEIGHTS]["sha256"],
+        "safetensors": folders.weights_hash(origin),
         "n_layers": entry.n_layers,
         "n_heads": entry.n_heads,
         "d_model": entry.d_model,
@@ -197,7 +198,8 @@ def _trained(entry: ModelEntry, folder: Path) -> Any:
         try:
             model, report = _model_class(entry).from_pretrained(folder, **options, output_loading_info=True)
         except (OSError, SafetensorError) as error:
-            raise Refusal(f"{folder / folders.WEIGHTS} cannot be read ({error}): delete that folder") from None
+            what = folders.unreadable(folder) or f"{folder / folders.WEIGHTS} cannot be read ({error})"
+            raise Refusal(f"{what}: delete that folder") from None
     missing = [name for name in report["missing_keys"] if not _is_silenced(entry, name)]
     if missing:
         raise Refusal(f"{entry.id}: the weights lack {len(missing)} tensors of {entry.architecture}, as {min(missing)}")

@@ -16,5 +16,5 @@ def download(source: MirrorSource, names: Iterable[str], cache: Path) -> dict[st
 
 
 def ask(source: MirrorSource) -> None:
-    """Always Unavailable, likewise."""
-    raise Unavailable(f"{store.MIRROR} names no folder that holds {', '.join(source.files)} ({source.note})")
+    """Always Unavailable, likewise, with one clause."""
+    raise Unavailable(f"no folder named by {store.MIRROR} holds {next(iter(source.files))}")

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from replications import files
 from replications.errors import Refusal, Unavailable
-from replications.lens import store
+from replications.lens import archives, network, store
 from replications.lens.catalogue import NpmSource
+
+PLACE = "the npm registry"
+ASKING = 30  # seconds that the whole of a question may take
+_UNREACHED = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "EHOSTUNREACH",
+              "ERR_SOCKET_TIMEOUT", "FETCH_ERROR", "E503", "E502", "E429")  # fmt: skip
+_MISSING = "npm is not installed here"
 
 
 def download(source: NpmSource, names: Iterable[str], cache: Path) -> dict[str, Path]:
@@ -23,7 +28,12 @@ def download(source: NpmSource, names: Iterable[str], cache: Path) -> dict[str, 
     Raises Unavailable with npm's reason when it cannot be had, Refusal when it or a member is not the pinned one.
     """
     with store.workspace(cache) as folder:
-        _npm("pack", _spec(source), "--ignore-scripts", "--pack-destination", str(folder))
+        done = _npm("pack", _spec(source), "--ignore-scripts", "--pack-destination", str(folder), "--fetch-retries=3")
+        if done.returncode:
+            if reason := store.disk_reason(done.stderr):
+                raise store.cannot_write(cache, reason)
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["npm said nothing"]
+            raise Unavailable(f"npm pack failed ({lines[0].removeprefix('npm error ')})")
         archive = _checked_archive(folder, source)
         return {
             name: store.adopt(cache, _taken(archive, source, name, folder), source.files[name].sha256, name)
@@ -32,25 +42,30 @@ def download(source: NpmSource, names: Iterable[str], cache: Path) -> dict[str, 
 
 
 def ask(source: NpmSource) -> None:
-    """Raise Unavailable unless the registry that npm uses has the pinned version."""
-    if not _npm("view", _spec(source), "version").strip():
-        raise Unavailable(f"the npm registry has no {_spec(source)}")
+    """Raise Unavailable, with one clause, unless the registry that npm uses has the pinned version."""
+    with network.asked_once(PLACE, PLACE):
+        timeout = f"--fetch-timeout={network.ASK_TIMEOUT * 1000:.0f}"
+        done = _npm("view", _spec(source), "version", timeout, "--fetch-retries=0", timeout=ASKING)
+        if done.returncode and any(code in done.stderr for code in _UNREACHED):
+            raise Unavailable(network.no_answer(PLACE))
+        if done.returncode or not done.stdout.strip():
+            raise Unavailable(f"{PLACE} has no {_spec(source)}")
 
 
 def _spec(source: NpmSource) -> str:
     return f"{source.package}@{source.version}"
 
 
-def _npm(*arguments: str) -> str:
-    """Output of an npm command; its first error line becomes the reason of an Unavailable."""
+def _npm(*arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess:
+    """An npm command that has run. Raises Unavailable where there is no npm."""
     program = shutil.which("npm")
     if program is None:
-        raise Unavailable("npm is not installed here")
-    done = subprocess.run([program, *arguments, "--loglevel=error"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["npm said nothing"]
-        raise Unavailable(f"npm {arguments[0]} failed ({lines[0].removeprefix('npm error ')})")
-    return done.stdout
+        raise Unavailable(_MISSING)
+    line = [program, *arguments, "--loglevel=error"]
+    try:
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(line, 1, "", "ETIMEDOUT")
 
 
 def _checked_archive(folder: Path, source: NpmSource) -> Path:
@@ -65,13 +80,4 @@ def _checked_archive(folder: Path, source: NpmSource) -> Path:
 
 def _taken(archive: Path, source: NpmSource, name: str, folder: Path) -> Path:
     """The member, as a file. Refuses an archive without it."""
-    target = folder / f"of-{name}"
-    try:
-        with tarfile.open(archive) as opened, open(target, "wb") as out:
-            member = opened.extractfile(source.files[name].member)  # None for a folder or a link
-            if member is None:
-                raise KeyError(f"{source.files[name].member} is not a file")
-            shutil.copyfileobj(member, out)
-    except (KeyError, tarfile.TarError) as error:
-        raise Refusal(f"{archive.name}: cannot read {source.files[name].member}: {error}") from None
-    return target
+    return archives.taken(archive.name, archive, source.files[name].member, folder / f"of-{name}")

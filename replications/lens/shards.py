@@ -19,12 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from replications import files
 from replications.lens import store
-from replications.lens.versions import versions
+from replications.lens.versions import code, versions
 
 Keep = Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]]
-CODE = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
@@ -32,23 +30,32 @@ def keep(identity: Mapping[str, Any], cache: Path | None = None) -> Iterator[Kee
     """Within the block, `kept(name, make)` is `make()` of this run, or of the run of the same identity that was killed.
 
     `identity` is a tree that JSON can hold and names the `room` and the `model`. The shards of an earlier state of the
-    same room and model, which nothing can use any more, are deleted.
+    same room and model, which nothing can use any more, are deleted. A second process of the same run waits.
     """
-    folder = _place(identity, cache or store.cache_root())
-    for old in folder.parent.glob(f"{_owner(identity)}@*"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
+    cache = cache or store.cache_root()
+    folder = _place(identity, cache)
+    with store.locked(cache, folder.name, folder.name.partition("@")[0]):
+        for old in folder.parent.glob(f"{_owner(identity)}@*"):
+            if old != folder:
+                _clear(cache, old)
 
-    def kept(name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        file = folder / f"{name}.safetensors"
-        found = _read(file)
-        if found is None:
-            found = {key: tensor.detach().cpu().contiguous() for key, tensor in make().items()}
-            files.write_bytes(file, save(found))
-        return found
+        def kept(name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            file = folder / f"{name}.safetensors"
+            found = _read(file)
+            if found is None:
+                found = {key: tensor.detach().cpu().contiguous() for key, tensor in make().items()}
+                store.put(cache, file, save(found))
+            return found
 
-    yield kept
-    shutil.rmtree(folder, ignore_errors=True)
+        yield kept
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear(cache: Path, folder: Path) -> None:
+    """Delete the shards of an earlier state, unless a process is at work on them."""
+    with store.unless_locked(cache, folder.name) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(file: Path) -> dict[str, Tensor] | None:
@@ -65,14 +72,6 @@ def _owner(identity: Mapping[str, Any]) -> str:
 
 def _place(identity: Mapping[str, Any], cache: Path) -> Path:
     """Folder of a run's shards: who it belongs to, and a digest of what its numbers depend on."""
-    made_by = versions() | {"code": _code()}
+    made_by = versions() | {"code": code()}
     text = json.dumps([identity, made_by], sort_keys=True)
     return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-def _code() -> str:
-    """Digest of the project's modules."""
-    digest = hashlib.sha256()
-    for file in sorted(CODE.rglob("*.py")):
-        digest.update(f"{file.relative_to(CODE)}\0{files.sha256(file)}\n".encode())
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replications.errors import Unavailable
-from replications.lens import folders, hub, mirror, npm, packages, store, web
+from replications.lens import folders, hub, mirror, network, npm, packages, store, web
 from replications.lens.catalogue import (
     DatasetEntry,
     HubSource,
@@ -48,21 +48,35 @@ def fetch(entry: Entry, cache: Path | None = None) -> Fetched:
     here_first = isinstance(entry, DatasetEntry)
     for source in sorted(entry.sources, key=lambda source: here_first and not is_local(source, cache)):
         try:
-            return fetch_source(entry, source, cache)
+            with store.writing(cache):
+                return fetch_source(entry, source, cache)
         except Unavailable as error:
             reasons.append(str(error))
     raise Unavailable(_no_source(entry, reasons))
 
 
 def available(entry: Entry, cache: Path | None = None) -> tuple[bool, str]:
-    """Whether the files are here or one of their sources answers, and if not, why. Nothing is downloaded."""
+    """Whether the files are here or one of their sources answers; if not, why, in one clause. Nothing is downloaded.
+
+    A host that did not answer is not asked again by this process. `remedy` is the command that would help.
+    """
     cache = cache or store.cache_root()
     if held(entry, cache):
         return True, ""
-    if reason := obstacle(entry):
-        return False, reason
-    reasons = [_why_silent(source, cache) for source in entry.sources]
-    return (True, "") if "" in reasons else (False, _no_source(entry, reasons))
+    if entry.opt_in:
+        return False, f"its licence ({entry.licence.name}) needs your consent"
+    if any(is_local(source, cache) for source in entry.sources):
+        return True, ""
+    asked = [source for source in entry.sources if source.kind != "mirror"] or entry.sources
+    reasons = [_why_silent(source) for source in asked]
+    return (True, "") if "" in reasons else (False, " and ".join(dict.fromkeys(reasons)))
+
+
+def remedy(entry: Entry) -> str:
+    """The one command that gets what is missing, once what stood in the way is gone."""
+    consent = " --opt-in" if entry.opt_in else ""
+    only_mirrored = all(source.kind == "mirror" for source in entry.sources)
+    return f"{store.MIRROR}=FOLDER " * only_mirrored + f"replicate fetch {entry.id}{consent}"
 
 
 def held(entry: Entry, cache: Path | None = None) -> bool:
@@ -70,7 +84,7 @@ def held(entry: Entry, cache: Path | None = None) -> bool:
     cache = cache or store.cache_root()
     if isinstance(entry, ModelEntry):
         return folders.find(cache, entry) is not None
-    return any(_all_here(source, lambda sha256: store.holds(cache, sha256)) for source in entry.sources)
+    return any(_all_here(source, cache, lambda sha256: store.holds(cache, sha256)) for source in entry.sources)
 
 
 def obstacle(entry: Entry, opt_in: bool = False) -> str:
@@ -85,37 +99,39 @@ def fetch_source(entry: Entry, source: Source, cache: Path) -> Fetched:
     """Local copies first; only what is missing is downloaded, after saying under which licence."""
     found = {}
     for name in source.files:
-        for sha256 in _accepted(source, name):
+        for sha256 in _accepted(source, name, cache):
             if name not in found and (path := store.stored(cache, sha256) or store.from_mirror(cache, sha256, name)):
                 found[name] = path
     missing = [name for name in source.files if name not in found]
     if missing and source.kind != "mirror":
-        _announce(f"{entry.id}: downloading {source.pin}; licence: {entry.licence}")
+        network.announce(f"{entry.id}: downloading {source.pin}; licence: {entry.licence}")
     if missing:
+        store.sweep(cache)
         found |= ROUTES[source.kind].download(source, missing, cache)
     return Fetched(source, found, {name: path.name for name, path in found.items()})
 
 
-def _accepted(source: Source, name: str) -> list[str]:
-    """Hashes of the bytes that count as this file."""
-    others = source.files[name].also if isinstance(source, WebSource) else []
-    return [sha256 for sha256 in (source.hashes[name], *others) if sha256]
+def _accepted(source: Source, name: str, cache: Path) -> list[str]:
+    """Hashes of the bytes that count as this file: those pinned, else that of what its address gave the first time."""
+    hashes = [source.hashes[name]]
+    if isinstance(source, WebSource):
+        file = source.files[name]
+        hashes += [*file.also, None if file.sha256 else store.first_hash(cache, file.url)]
+    return [sha256 for sha256 in hashes if sha256]
 
 
-def _all_here(source: Source, here: Callable[[str], bool]) -> bool:
-    return all(any(here(sha256) for sha256 in _accepted(source, name)) for name in source.files)
+def _all_here(source: Source, cache: Path, here: Callable[[str], bool]) -> bool:
+    return all(any(here(sha256) for sha256 in _accepted(source, name, cache)) for name in source.files)
 
 
 def is_local(source: Source, cache: Path) -> bool:
     """Whether every file of `source` is in the cache or the mirror."""
     held_by_mirror = store.mirror_index()
-    return _all_here(source, lambda sha256: sha256 in held_by_mirror or store.holds(cache, sha256))
+    return _all_here(source, cache, lambda sha256: sha256 in held_by_mirror or store.holds(cache, sha256))
 
 
-def _why_silent(source: Source, cache: Path) -> str:
-    """Why `source` would give nothing now; empty when its files are here or it answers."""
-    if is_local(source, cache):
-        return ""
+def _why_silent(source: Source) -> str:
+    """Why `source` would give nothing now, in one clause; empty when it answers."""
     try:
         ROUTES[source.kind].ask(source)
     except Unavailable as error:
@@ -128,9 +144,3 @@ def _no_source(entry: Entry, reasons: list[str]) -> str:
         f"{entry.id} cannot be had here: {'; '.join(reasons)}. With a network, or with {store.MIRROR} naming a folder "
         f"that holds the files and their SHA256SUMS, run `replicate fetch {entry.id}`"
     )
-
-
-def _announce(line: str) -> None:
-    from rich.console import Console
-
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)

@@ -33,9 +33,10 @@ def _build(entry: ModelEntry, cache: Path) -> Path:
     """Fetch, convert, and rename into place."""
     fetched = sources.fetch(entry, cache)
     place = folders.place(cache, entry, fetched.source)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".build-") as temporary:
-        folder = Path(temporary) / "folder"
+    with store.writing(cache), store.workspace(cache) as work, store.locked(cache, place.name, entry.id):
+        if folders.is_intact(place):
+            return place  # another process made it meanwhile
+        folder = work / "folder"
         folder.mkdir()
         _fill(folder, fetched, entry)
         origin = {"id": entry.id, "source": fetched.pin, "files": fetched.sha256, "converter": folders.CONVERTER}
@@ -76,14 +77,13 @@ def dequantise(gguf: Path, folder: Path, name: str) -> None:
 
 
 def _put(folder: Path, place: Path) -> Path:
-    """Rename a finished folder into place, over a damaged one; if another process was quicker, keep that one's."""
-    if place.exists() and not folders.is_intact(place):
+    """Rename a finished folder into place, over a damaged one. Refuses one that is not whole once it is there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
         shutil.rmtree(place)
-    try:
-        os.rename(folder, place)
-    except OSError:
-        if not folders.is_intact(place):
-            raise
+    os.rename(folder, place)
+    if not folders.is_intact(place):
+        raise Refusal(f"{place} changed while it was made: another program writes to the cache")
     return place
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from replications import files
+from replications import progress
 from replications.errors import Refusal
 from replications.lens import store
 from replications.lens.load import Loaded
@@ -125,8 +126,11 @@ def extract(
     if not sentences or not all(sentences):
         raise Refusal("there are no sentences to extract, or one of them has no words")
     aligned = wordpieces.align_all(sentences, loaded, separator=separator, limit=_reach(loaded), limits=limits)
-    folder = _place(loaded, aligned, cache or store.cache_root())
-    chunks = [_chunk(loaded, part, folder / f"{number:05}.safetensors") for number, part in enumerate(_parts(aligned))]
+    cache = cache or store.cache_root()
+    folder = _place(loaded, aligned, cache)
+    parts = progress.watched(list(_parts(aligned)), "states of all layers")
+    places = (folder / f"{number:05}.safetensors" for number in count())
+    chunks = [_chunk(loaded, part, file, cache) for part, file in zip(parts, places, strict=False)]
     return Activations(chunks, _piece_ranges(aligned), _first_words(aligned), wordpieces.counts(aligned), pooling)
 
 
@@ -173,13 +177,13 @@ def _padded(batch: Sequence[Sequence[int]], config: Any) -> tuple[Tensor, Tensor
     return ids, mask
 
 
-def _chunk(loaded: Loaded, part: Sequence[Pieces], file: Path) -> dict[str, Tensor]:
+def _chunk(loaded: Loaded, part: Sequence[Pieces], file: Path, cache: Path) -> dict[str, Tensor]:
     """The part's tensors, mapped from its file, which is made when it is not there or the disk has lost part of it."""
     for _ in range(2):
         try:
             return load_file(file)
         except (OSError, SafetensorError):
-            files.write_bytes(file, save(_run(loaded, part)))
+            store.put(cache, file, save(_run(loaded, part)))
     raise Refusal(f"{file} cannot be read back")
 
 

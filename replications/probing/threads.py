@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
-from rich.console import Console
-from rich.progress import track
+
+from replications import progress
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -19,14 +19,20 @@ def side_by_side(make: Callable[[Item], Made], items: Sequence[Item], doing: str
 
     Threads that shared the small products of one item would wait for each other at every one of them, the longer the
     busier the machine is. Results do not depend on the number of threads. Within, nothing is split any further.
-    `doing` names the progress bar; without it there is none.
+    `doing` says what progress is shown of; without it nothing is. After Ctrl-C nobody waits for the threads.
     """
-    threads = torch.get_num_threads()
+    threads, wait = torch.get_num_threads(), True
     if threads == 1:
         return list(_watched(map(make, items), len(items), doing))
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
         return list(_watched(pool.map(make, items), len(items), doing))
+    except KeyboardInterrupt:
+        wait = False
+        raise
+    finally:
+        pool.shutdown(wait, cancel_futures=True)
 
 
 def _watched(made: Iterable[Made], total: int, doing: str) -> Iterable[Made]:
-    return track(made, doing, total, console=Console(stderr=True), transient=True) if doing else made
+    return progress.watched(made, doing, total) if doing else made

@@ -21,5 +21,7 @@ def article_table(trained: Result, control: Result, pairs: Sequence[Pair]) -> pd
 
 def draw(out: Path, article: pd.DataFrame, curves: pd.DataFrame, title: str) -> None:
     """Write map.{svg,png} (the article's pair) and roles.{svg,png} into `out`."""
-    plots.article_maps(out / "map", article, f"Location, the article's pair ({title}, n = 1)")
-    plots.role_curves(out / "roles", curves, f"Location, restoration by token class ({title})")
+    plots.article_maps(
+        out / "map", article, f"Where the city of a landmark is read out: the article's pair ({title}, n = 1)"
+    )
+    plots.role_curves(out / "roles", curves, f"Where the city of a landmark is read out, by token ({title})")

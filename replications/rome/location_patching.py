@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from replications import progress
 from replications.lens import roles, stats
 from replications.lens.experiment import Result
 from replications.lens.patching import PairBatch, answer_logits, batch_pairs
@@ -58,7 +59,7 @@ def knows(bridge: Any, facts: Sequence[Fact], *, device: str, chunk: int = 32) -
     ids = [fact.prompt.ids for fact in facts]
     batch = batch_pairs(ids, ids, [(fact.answer, fact.answer) for fact in facts]).to(device)
     best = []
-    for rows in torch.arange(len(facts)).split(chunk):
+    for rows in progress.watched(torch.arange(len(facts)).split(chunk), "asking for cities"):
         part = batch.rows(rows)
         best += answer_logits(bridge, part.clean, part.clean_mask)[:, -1, cities].argmax(-1).tolist()
     return [cities[b] == fact.answer for b, fact in zip(best, facts, strict=True)]

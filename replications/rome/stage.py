@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from replications import progress
 from replications.files import write_csv, write_json
 from replications.lens import experiment, roles, stats
 from replications.lens.experiment import Result
@@ -29,6 +30,7 @@ ROOM = "rome"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
     loaded = load_model(model, device=device)
@@ -36,10 +38,13 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         text.location, experiment.encoder(loaded), prefix=text.answer_prefix, seed=params["seed"]
     )
     measured = list(range(1 + min(params["n_patched"] or len(made.pairs), len(made.pairs))))
-    trained = _measure(loaded, made, measured, device)
+    with progress.step("trained weights"):
+        trained = _measure(loaded, made, measured, device)
     provenance = experiment.provenance(loaded, params, device) | {"dropped": made.dropped}
     del loaded  # two models at once would not fit where one just does
-    control = _measure(load_model(model, device=device, random_seed=params["seed"]), made, measured, device)
+    twin = load_model(model, device=device, random_seed=params["seed"])
+    with progress.step("random weights"):
+        control = _measure(twin, made, measured, device)
     return _write(out, {"measured": trained, "control": control}, made, measured, params, provenance,
                   f"{model}, {language}")  # fmt: skip
 

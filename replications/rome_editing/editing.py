@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
+from replications import progress
 from replications.lens.shards import Keep
 from replications.lens.stats import Array
 from replications.rome_editing import sequence
@@ -58,7 +57,7 @@ class Editor:
         parts: dict[int, list[Values]] = {layer: [] for layer in layers}
         starts = range(0, len(tasks), self.batch)
         shown = f"{label} ({self.name})"
-        for start in track(starts, description=shown, console=Console(stderr=True), transient=True):
+        for start in progress.watched(starts, f"new values of {shown}"):
             search = _Once(self, tasks[start : start + self.batch], layers)
             for layer in layers:
                 found = self.kept(f"{self.name}/{label}/{layer}/{start}", lambda layer=layer, s=search: s.find(layer))
@@ -115,7 +114,7 @@ def edit_all(editor: Editor, tasks: Sequence[Task], layer: int, label: str) -> E
     values = editor.values(tasks, [layer], label)[layer]
     updates = {variant: editor.update(layer, values, variant) for variant in VARIANTS}
     answers: dict[str, list] = {name: [] for name in ("base", *VARIANTS)}
-    for start in range(0, len(tasks), editor.batch):
+    for start in progress.watched(range(0, len(tasks), editor.batch), f"answers after edits of {label}"):
         sheet = Sheet(editor.model, tasks[start : start + editor.batch], layer)
         answers["base"] += sheet.answers(None)
         for variant, (u, lam) in updates.items():
@@ -141,7 +140,7 @@ def damage(editor: Editor, edited: Edited, held_out: Int[Tensor, "n T"]) -> Dama
     sheet = Sheet(editor.model, [only_rewrite(task) for task in edited.tasks], layer)
     module, u = projection(editor.model.hf_model, layer), editor.direction(layer, values)
     single, points = {}, {}
-    for variant in track(SEQUENTIAL, description="text", console=Console(stderr=True), transient=True):
+    for variant in progress.watched(SEQUENTIAL, "held-out text after edits"):
         single[variant] = text.nll(editor.update(layer, values, variant))
         points[variant] = sequence.in_sequence(module, u, values, variant, sheet, text)
     return Damage(text.nll()[0], single, points)
@@ -153,7 +152,7 @@ def rewrites_by_layer(editor: Editor, edited: Edited, n: int, layers: Sequence[i
     others = [layer for layer in layers if layer != edited.layer]
     values = editor.values(edited.tasks[:n], others, "layers")
     scores = {edited.layer: _rewrite_scores(edited.answers["base"][:n], edited.answers["rome"][:n])}
-    for layer in others:
+    for layer in progress.watched(others, "edits by layer"):
         sheet = Sheet(editor.model, tasks, layer)
         after = sheet.answers(editor.update(layer, values[layer], "rome"))
         scores[layer] = _rewrite_scores(sheet.answers(None), after)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications import progress
 from replications.errors import Refusal
 from replications.lens.spans import Encoder
 from replications.rome_editing.projection import projection, watched
@@ -44,7 +45,7 @@ def second_moments(
     with ExitStack() as hooks:
         for layer in layers:
             hooks.enter_context(adding(layer))
-        for part in windows.split(BATCH):
+        for part in progress.watched(windows.split(BATCH), "second moments"):
             with suppress(_Enough):
                 hf_model.base_model(input_ids=part.to(device), use_cache=False)
     return {layer: total / windows.numel() for layer, total in sums.items()}

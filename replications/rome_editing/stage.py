@@ -24,6 +24,7 @@ from replications.lens.facts import load_facts
 from replications.lens.load import Loaded, load_model
 from replications.lens.shards import Keep
 from replications.lens.stats import Array
+from replications.places import upstream
 from replications.rome_editing import evidence, figures, layer_choice
 from replications.rome_editing.editing import Damage, Edited, Editor, damage, edit_all, rewrites_by_layer
 from replications.rome_editing.plan import Params, Plan, prepare
@@ -43,8 +44,9 @@ class Found:
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
-    traces = out.parents[2] / "rome_tracing" / model / language / "facts.csv"
+    traces = upstream(out, ("rome_tracing", model, language), "facts.csv")
     return measure(model, language, device, params, traces, out)
 
 

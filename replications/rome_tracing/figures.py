@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 LABELS = {"state": "single states", "mlp": "MLPs, windows of 10", "attn": "attention, windows of 10"}
 # The paper's colours: states purple, MLPs green, attention red.
 SEVERED = {
-    "intact": ("#8172b3", "intact"),
-    "mlp": ("#55a868", "MLPs severed"),
-    "attn": ("#c44e52", "attention severed"),
+    "intact": (plots.PURPLE, "intact"),
+    "mlp": (plots.GREEN, "MLPs severed"),
+    "attn": (plots.RED, "attention severed"),
 }
-CORRUPTIONS = {"noise": ("#dd8452", "Gaussian noise"), "replacement": ("#4c72b0", "token replacement")}
+CORRUPTIONS = {"noise": (plots.ORANGE, "Gaussian noise"), "replacement": (plots.BLUE, "token replacement")}
 METRICS = {"p": "P(answer)", "logit_diff": "logit difference"}
 WIDTH = 5  # of the windows shown for the two corruptions: the middle of the three
 
 
 def draw(out: Path, tables: Mapping[str, pd.DataFrame], title: str) -> None:
     """Write aie, severed and (where there are pairs) corruptions as SVG and PNG into `out`."""
-    draw_maps(out / "aie", tables["aie"], f"Average indirect effect of restoring, by token class ({title})")
-    draw_severed(out / "severed", tables["severed"], f"Single states at the last subject token ({title})")
+    draw_maps(out / "aie", tables["aie"], f"What restoring at a token and layer brings back of the answer ({title}")
+    what = "Restoring a state of the last subject token, with modules severed"
+    draw_severed(out / "severed", tables["severed"], f"{what} ({title}; 95 % bands)")
     if "corruptions" in tables:
-        draw_corruptions(
-            out / "corruptions", tables["corruptions"], f"Windows of {WIDTH} MLPs, last subject token ({title})"
-        )
+        what = f"Restoring {WIDTH} MLPs at the last subject token"
+        draw_corruptions(out / "corruptions", tables["corruptions"], f"{what} ({title}; 95 % bands)")
 
 
 def draw_maps(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -49,14 +49,15 @@ def draw_maps(stem: Path, table: pd.DataFrame, title: str) -> None:
             image = plots.heat_map(
                 ax,
                 grid.to_numpy(),
-                x=list(CLASSES),
+                x=[plots.name(each) for each in CLASSES],
                 ylabel="layer",
                 title=f"{LABELS[kind]}\n{plots.PANELS[weights]}",
                 limit=limit,
             )
-            ax.set_yticks(range(len(layers)), [str(layer) for layer in layers])
+            shown = plots.thinned(layers)
+            ax.set_yticks(range(len(layers))[shown], [str(layer) for layer in layers[shown]])
         figure.colorbar(image, ax=axes, label="effect on P(answer)")
-        figure.suptitle(f"{title}, n = {_n(table)}", fontsize=10)
+        figure.suptitle(f"{title}, n = {_n(table)})")
 
 
 def draw_severed(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -67,7 +68,7 @@ def draw_severed(stem: Path, table: pd.DataFrame, title: str) -> None:
             _bands(ax, part, "severed", SEVERED, title=f"{label}, n = {_n(part)}", ylabel="effect on P(answer)")
         _same_scale(axes)
         axes[0].legend(frameon=False, fontsize=8)
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title)
 
 
 def draw_corruptions(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -87,7 +88,7 @@ def draw_corruptions(stem: Path, table: pd.DataFrame, title: str) -> None:
                 )
             _same_scale(axes[2 * i : 2 * i + 2])
         axes[0].legend(frameon=False, fontsize=8)
-        figure.suptitle(title, fontsize=10)
+        figure.suptitle(title)
 
 
 def _bands(
@@ -101,8 +102,8 @@ def _bands(
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set_xlabel("layer")
     axes.set_ylabel(ylabel)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_title(title, fontsize=9)
+    plots.whole_numbers(axes.xaxis)
+    axes.set_title(title)
 
 
 def _same_scale(axes: list[Axes]) -> None:

@@ -32,6 +32,7 @@ ROOM = "rome_tracing"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    experiment.check_decoder(ROOM, model)
     return measure(model=model, language=language, device=device, params=room_params(ROOM, profile), out=out)
 
 

@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
+from replications import progress
 from replications.errors import Refusal
 from replications.lens import datasets, experiment, predict
 from replications.lens.engine import families
@@ -115,13 +114,12 @@ def measure(study: Study, loaded: Loaded, prefix: str, params: Mapping[str, Any]
     control = weights == "control"
     limit, samples = (params["n_control"], params["n_control_samples"]) if control else (None, params["n_samples"])
     tracer = _Tracer(study, loaded, prefix, params, samples)
-    bar = partial(track, console=Console(stderr=True), transient=True)
     place = f"{weights}/{study.name}"
     return Measured(
         [kept(f"{place}/facts/{fact.id}", partial(tracer.fact, fact))
-         for fact in bar(study.facts[:limit], f"{place}: facts")],
+         for fact in progress.watched(study.facts[:limit], f"{place}: facts")],
         [kept(f"{place}/pairs/{pair.id}", partial(tracer.pair, pair))
-         for pair in bar(study.pairs[:limit], f"{place}: corruptions")],
+         for pair in progress.watched(study.pairs[:limit], f"{place}: corruptions")],
         tracer.scales,
         Layers(tracer.layers, tracer.stack.n_layers),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from replications.report import plots
 
-COLOURS = {"standard": "#c44e52", "topk": "#4c72b0", "batch_topk": "#55a868", "pca": "#8c8c8c", "random": "#ccb974"}
+COLOURS = {"standard": plots.RED, "topk": plots.BLUE, "batch_topk": plots.GREEN, "pca": plots.GREY, "random": plots.SKY}
 LABELS = {"standard": "L1", "topk": "TopK", "batch_topk": "BatchTopK", "pca": "PCA", "random": "random directions"}
 SITES = {"resid_pre": "residual stream", "mlp_post": "MLP neurons", "mlp_out": "MLP output"}
 WEIGHTS = {"measured": "trained", "control": "random"}
@@ -41,9 +41,9 @@ def draw_scores(stem: Path, scores: pd.DataFrame, title: str) -> None:
             ax.set_xticks(range(len(sites)), [SITES[site] for site in sites])
             ax.set_xlim(-0.5, len(sites) - 0.5)
             ax.set_ylim(min(-0.02, ax.get_ylim()[0]), max(1.02, ax.get_ylim()[1]))
-            ax.set_title(label, fontsize=9)
-        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(f"Dictionaries on held-out text, 95 % intervals ({title})", fontsize=10)
+            ax.set_title(label)
+        plots.beside(axes[-1])
+        figure.suptitle(f"How much dictionaries keep of held-out text ({title}; lines: 95 % intervals)")
 
 
 def draw_density(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -58,10 +58,10 @@ def draw_density(stem: Path, table: pd.DataFrame, title: str) -> None:
                             label=label)  # fmt: skip
             ax.set_xlim(-4.5, 0)
             ax.set_xlabel("log10 of the share of tokens")
-            ax.set_title(f"{SITES[site]}, {WEIGHTS[weights]} weights", fontsize=9)
+            ax.set_title(f"{SITES[site]}, {WEIGHTS[weights]} weights")
         axes[0].set_ylabel("share of features")
         axes[0].legend(frameon=False, fontsize=8)
-        figure.suptitle(f"How often features are active ({title})", fontsize=10)
+        figure.suptitle(f"How often features are active ({title})")
 
 
 def draw_training(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -74,8 +74,8 @@ def draw_training(stem: Path, table: pd.DataFrame, title: str) -> None:
                 style = "-" if weights == "measured" else "--"
                 ax.plot(some["block"] + 1, some["loss"], style, color=COLOURS[kind], label=label, linewidth=1)
             ax.set_xlabel("blocks of the stream")
-            ax.set_title(SITES[site], fontsize=9)
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.set_title(SITES[site])
+            plots.whole_numbers(ax.xaxis)
             ax.legend(frameon=False, fontsize=8)
         axes[0].set_ylabel("mean loss of a block")
-        figure.suptitle(f"Training, dashed on random weights ({title})", fontsize=10)
+        figure.suptitle(f"Loss in training ({title}; dashed: dictionaries of random weights)")

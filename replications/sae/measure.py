@@ -9,6 +9,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications import progress
 from replications.dictionaries import baselines, losses, metrics, published
 from replications.dictionaries.metrics import Fit
 from replications.dictionaries.published import Published
@@ -44,7 +45,7 @@ def at_sites(
     tokens = heard(text, params)
     clean = losses.window_losses(loaded.hf_model, tokens) if with_losses else None
     found = {}
-    for site in sites:
+    for site in progress.watched(sites, "dictionaries on held-out text"):
         sample, x = seen.pop(site)[:, 1:].flatten(0, 1), tested.pop(site)[:, 1:]
         held = by_kind(trained, site.name)
         h = max(one.h for seeds in held.values() for one in seeds.values())

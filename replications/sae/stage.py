@@ -14,9 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
+from replications import progress
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
@@ -55,12 +53,16 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 
 
 def learn(loaded: Loaded, text: Text, profile: str, params: dict[str, Any], *, twin_seed: int | None = None) -> Trained:
-    """Train anew, whatever the cache holds, with a progress bar on stderr."""
+    """Train anew, whatever the cache holds."""
     total = -(-params["tokens"] // params["window"]) // params["windows_per_block"]
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("random weights" if twin_seed is not None else "trained weights", total=total)
+    weights = "random" if twin_seed is not None else "trained"
+    with progress.step(f"training dictionaries on {weights} weights", total) as step:
+
+        def report(block: int) -> None:
+            step.done = block + 1
+
         return dictionaries.trained(loaded, profile=profile, twin_seed=twin_seed, text=text, fresh=True, params=params,
-                                    report=lambda block: progress.update(bar, completed=block + 1))  # fmt: skip
+                                    report=report)  # fmt: skip
 
 
 def account(text: Text, trained: Trained, params: dict[str, Any]) -> dict[str, Any]:

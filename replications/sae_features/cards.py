@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,31 +21,42 @@ from replications.rome_editing.projection import as_map, projection
 from replications.sae_features.measure import MEMBER, PROXY, AtSite, Found
 from replications.sae_features.sample import Sample
 from replications.sae_features.specificity import Draw
-from replications.sae_features.windows import Labelled
+from replications.sae_features.units import RANDOM
 
 CONTEXTS, AROUND, TOKENS = 5, 9, 8  # shown of a feature: contexts, tokens to either side, tokens of the logit effect
-WANTED = {PROXY: "{}", MEMBER: "in {}"}  # how a card calls a class, by what its feature was chosen to follow
+WANTED = {PROXY: "{}, followed by its tokens", MEMBER: "{}, followed as such"}  # by what a feature was chosen to follow
+KINDS = {"standard": "L1", "topk": "TopK", "batch_topk": "BatchTopK"}
+FACTS = {"correlation": "correlation", "share_active": "of its active tokens in the class",
+         "share_strong": "of its strongly active ones", "recall": "of the class it is active on"}  # fmt: skip
 INTRODUCTION = (
-    "Features chosen on training text: for each class the one whose activation correlates best with the class' proxy "
-    "(`hebrew`) and the one that correlates best with being in the class (`in hebrew`), those that the example neuron "
-    "falls apart into, and some at random. Everything on a card is of held-out text: its strongest contexts, shaded by "
-    "activation; for a class that correlation, the shares of active and of strongly active tokens (above half of the "
-    "largest activation) that are in it, and the share of the class on which the feature is active; how many kinds of "
-    "text it answers to. Promoted and suppressed tokens are those whose logits its direction moves most, by the direct "
-    "path alone."
+    "Features chosen on training text, and everything else measured on held-out text. For each class of tokens there "
+    "is the feature whose activation correlates best with how typical a token is of the class (followed by its "
+    "tokens), and the one that correlates best with being in it (followed as such): the best there is, which need not"
+    " be good. F1 is the harmonic mean of the share of its active tokens that are in the class and of the share of "
+    "the class on which it is active; strongly active is above half of its largest activation in training. Then come "
+    "the features that the example neuron falls apart into, and some drawn at random. Contexts are the strongest "
+    "ones, at most one of a window, shaded by activation, with the kind of text they come from; those whose strongest"
+    " token is not in the class say so. Promoted and suppressed tokens are those whose logits the feature's direction"
+    " moves most, by the direct path alone."
+)
+INDEXED = (
+    "One page for each dictionary that was trained at a hook point; below each, its cards and what was measured on "
+    "held-out text. Best match means: of all features of that dictionary, chosen on training text."
 )
 
 
-def write(out: Path, loaded: Loaded, at: AtSite, sample: Sample, title: str) -> list[Path]:
-    """One page per trained dictionary of a hook point: <site>.<kind>.html."""
-    written = []
-    for kind, found in at.found.items():
-        if kind in at.dictionaries and kind != "random":
-            one = at.dictionaries[kind]
-            made = [_card(loaded, at, found, one, unit, sample) for unit in _in_order(found)]
-            heading = f"Features of {title}: {at.site}, {kind}, {one.h} features"
-            written.append(pages.write_page(out / f"{at.site.name}.{kind}.html", heading, INTRODUCTION, made))
-    return written
+def pages_of(out: Path, loaded: Loaded, found: Mapping[str, AtSite], sample: Sample, title: str) -> list[Path]:
+    """One page per trained dictionary of every hook point, <site>.<kind>.html, and index.html, which leads to them."""
+    made = {}
+    for at in found.values():
+        for kind, each in at.found.items():
+            if kind in at.dictionaries and kind != RANDOM:
+                one = at.dictionaries[kind]
+                cards = [_card(loaded, at, each, one, unit, sample) for unit in _in_order(each)]
+                heading = f"Features of {title}: {at.site}, {KINDS[kind]} dictionary of {one.h} features"
+                made[f"{at.site.name}.{kind}.html"] = (heading, cards)
+    written = [pages.write_page(out / name, heading, INTRODUCTION, cards) for name, (heading, cards) in made.items()]
+    return [*written, pages.write_index(out / pages.INDEX, f"Feature cards of {title}", INDEXED, made)]
 
 
 def _in_order(found: Found) -> list[int]:
@@ -58,16 +69,43 @@ def _in_order(found: Found) -> list[int]:
 def _card(loaded: Loaded, at: AtSite, found: Found, one: Dictionary, unit: int, sample: Sample) -> Card:
     raised, lowered = (_texts(loaded, ids) for ids in effect(loaded, at.site, one.W_dec[unit]))
     a = torch.from_numpy(found.shown[unit])
-    shown = tuple(_context(sample.measured_on.labelled, a, *place) for place in pages.top_positions(a, CONTEXTS))
-    return Card(unit, _label(at, found, unit, sample), _facts(found, unit, a, sample), raised, lowered, shown)
+    mine = _classes(found, unit, sample)
+    places = pages.top_positions(a, CONTEXTS)
+    shown = tuple(_context(sample, a, place, list(mine)) for place in places)
+    inside = torch.from_numpy(sample.measured_on.inside[..., list(mine)].any(axis=-1))
+    bars = pages.histogram(a.flatten(), inside.flatten(), f"in {_either(sample, list(mine))}")
+    label = _label(at, found, unit, sample, places)
+    return Card(unit, label, _facts(found, unit, a, sample), raised, lowered, shown, bars)
 
 
-def _label(at: AtSite, found: Found, unit: int, sample: Sample) -> str:
-    mine = [WANTED[target].format(name) for target, chosen in found.chosen.items()
-            for name, its in zip(sample.classes, chosen.unit, strict=True) if its == unit]  # fmt: skip
+def _classes(found: Found, unit: int, sample: Sample) -> dict[int, str]:
+    """Classes that the unit was chosen for, with one of the targets that it was chosen by."""
+    return {c: target for c in range(len(sample.classes)) for target in found.chosen
+            if found.chosen[target].unit[c] == unit}  # fmt: skip
+
+
+def _either(sample: Sample, classes: Sequence[int]) -> str:
+    return " or ".join(sample.classes[c] for c in classes)
+
+
+def _label(at: AtSite, found: Found, unit: int, sample: Sample, places: Sequence[tuple[int, int]]) -> str:
+    """What was measured: how well it matches each class it was chosen for, and how many of the contexts are in it."""
+    inside, mine = sample.measured_on.inside, []
+    for c, target in _classes(found, unit, sample).items():
+        there = sum(bool(inside[window, position, c]) for window, position in places)
+        f1 = _f1(found.specific[target][c])
+        mine.append(
+            f"best match for {sample.classes[c]} (F1 {f1:.2f}, {there} of its {len(places)} top contexts in it)"
+        )
     if found.example and unit in found.example.features:
-        mine.append(f"part of neuron {at.found[at.basis].label(found.example.unit)}")
-    return ", ".join(mine) or "at random"
+        mine.append(f"part of what neuron {at.found[at.basis].label(found.example.unit)} falls apart into")
+    return "; ".join(mine) or "drawn at random"
+
+
+def _f1(specific: Mapping[str, Draw]) -> float:
+    """Harmonic mean of precision and recall; 0 of a feature that is never active, or never in the class."""
+    precision, recall = (float(specific[metric].draws[0]) for metric in ("share_active", "recall"))
+    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
 
 
 def _facts(found: Found, unit: int, a: Float[Tensor, "w t"], sample: Sample) -> dict[str, str]:
@@ -83,12 +121,19 @@ def _facts(found: Found, unit: int, a: Float[Tensor, "w t"], sample: Sample) -> 
 
 
 def _numbers(specific: Mapping[str, Draw]) -> str:
-    defined = {metric: draw.draws[0] for metric, draw in specific.items() if isfinite(draw.draws[0])}
-    return ", ".join(f"{metric.replace('_', ' ')} {value:.2f}" for metric, value in defined.items())
+    defined = {metric: float(draw.draws[0]) for metric, draw in specific.items() if isfinite(draw.draws[0])}
+    return ", ".join(f"{name} {defined[metric]:.2f}" if metric == "correlation" else f"{defined[metric]:.0%} {name}"
+                     for metric, name in FACTS.items() if metric in defined)  # fmt: skip
 
 
-def _context(labelled: Labelled, a: Float[Tensor, "w t"], window: int, at: int) -> Context:
-    return pages.context(labelled.pieces(window), a[window].tolist(), at, around=AROUND)
+def _context(sample: Sample, a: Float[Tensor, "w t"], place: tuple[int, int], classes: Sequence[int]) -> Context:
+    """One context with the kind of text it is of, and whether its strongest token is in a class of the feature."""
+    (window, at), part = place, sample.measured_on
+    inside = bool(part.inside[window, at, list(classes)].any()) if classes else None
+    kind = sample.contexts[part.labelled.context[window]]
+    note = f"[{kind}, not {_either(sample, classes)}]" if inside is False else f"[{kind}]"
+    pieces = part.labelled.pieces(window)
+    return pages.context(pieces, a[window].tolist(), at, around=AROUND, note=note, inside=inside)
 
 
 @torch.no_grad()
@@ -108,8 +153,3 @@ def effect(loaded: Loaded, site: Site, row: Float[Tensor, " d"]) -> tuple[Tensor
 
 def _texts(loaded: Loaded, ids: Tensor) -> tuple[str, ...]:
     return tuple(loaded.tokenizer.decode([token]) for token in ids.tolist())
-
-
-def pages_of(out: Path, loaded: Loaded, found: Mapping[str, AtSite], sample: Sample, title: str) -> list[Path]:
-    """The pages of all hook points."""
-    return [page for at in found.values() for page in write(out, loaded, at, sample, title)]

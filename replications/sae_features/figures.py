@@ -14,14 +14,14 @@ from replications.sae_features.measure import AtSite
 from replications.sae_features.sample import Sample
 
 STYLE = {  # colour, marker, label
-    "standard": ("#c44e52", "o", "L1 feature"), "topk": ("#4c72b0", "s", "TopK feature"),
-    "batch_topk": ("#55a868", "^", "BatchTopK feature"), "neuron": ("#222222", "x", "best single neuron"),
-    "dimension": ("#222222", "x", "best single dimension"), "random": ("#ccb974", "d", "random direction"),
+    "standard": (plots.RED, "o", "L1 feature"), "topk": (plots.BLUE, "s", "TopK feature"),
+    "batch_topk": (plots.GREEN, "^", "BatchTopK feature"), "neuron": (plots.BLACK, "x", "best single neuron"),
+    "dimension": (plots.BLACK, "x", "best single dimension"), "random": (plots.SKY, "d", "random direction"),
 }  # fmt: skip
 SITES = {"mlp_post": "MLP neurons", "resid_pre": "residual stream"}
 PANELS = {
-    ("proxy", "correlation"): "correlation with the proxy",
-    ("member", "share_strong"): "strong activations in class",
+    ("proxy", "correlation"): "correlation with how\ntypical a token is of the class",
+    ("member", "share_strong"): "share of strong activations\nin the class",
 }
 SHOWN = 8  # contexts of the example
 
@@ -46,13 +46,11 @@ def draw_specificity(stem: Path, table: pd.DataFrame, title: str) -> None:
         for ax, (site, target, metric) in zip(axes, panels, strict=True):
             some = (table["site"] == site) & (table["target"] == target) & (table["metric"] == metric)
             _markers(ax, table[some], names)
-            ax.set_title(f"{SITES[site]}: {PANELS[target, metric]}", fontsize=9)
+            ax.set_title(f"{SITES[site]}: {PANELS[target, metric]}")
             ax.set_xlim(-0.05, 1.05)
         handles = _legend(axes)
-        axes[-1].legend(handles.values(), handles.keys(), frameon=False, fontsize=8, loc="upper left",
-                        bbox_to_anchor=(1.02, 1))  # fmt: skip
-        figure.suptitle(f"How specific the best unit is to a class, held-out text ({title}; hollow: random weights)",
-                        fontsize=10)  # fmt: skip
+        plots.beside(axes[-1], handles=list(handles.values()))
+        figure.suptitle(f"How specific the best unit is to a class ({title}; lines: 95 %; hollow: random weights)")
 
 
 def _legend(axes: Any) -> dict[str, Any]:
@@ -85,7 +83,7 @@ def draw_splitting(
         _scatter(axes[0], table)
         _means(axes[1], trees, at.site.name)
         _example(axes[2], at, sample)
-        figure.suptitle(f"Neurons in unrelated contexts, and the features they fall apart into ({title})", fontsize=10)
+        figure.suptitle(f"Neurons in unrelated contexts, and the features they fall apart into ({title})")
 
 
 def _scatter(ax: Any, table: pd.DataFrame) -> None:
@@ -96,7 +94,7 @@ def _scatter(ax: Any, table: pd.DataFrame) -> None:
     ax.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
     ax.set_xlabel("selectivity of the neuron")
     ax.set_ylabel("mean selectivity of its features")
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    ax.legend(frameon=False, fontsize=8, loc="lower right", markerscale=3)
 
 
 def _means(ax: Any, trees: Mapping[str, Any], site: str) -> None:
@@ -105,7 +103,7 @@ def _means(ax: Any, trees: Mapping[str, Any], site: str) -> None:
     for i, kind in enumerate(kinds):
         for shift, weights in ((-0.12, "measured"), (0.12, "control")):
             found = trees[weights].get(site, {}).get(kind, {}).get("splitting", {})
-            for metric, colour, marker in (("neuron_contexts", "#222222", "x"),
+            for metric, colour, marker in (("neuron_contexts", plots.BLACK, "x"),
                                            ("feature_contexts", STYLE[kind][0], STYLE[kind][1])):  # fmt: skip
                 leaf = found.get(metric, {"value": None})
                 if leaf["value"] is not None:
@@ -116,14 +114,14 @@ def _means(ax: Any, trees: Mapping[str, Any], site: str) -> None:
     ax.set_xticks(range(len(kinds)), [STYLE[kind][2].replace(" ", "\n") for kind in kinds])
     ax.set_xlim(-0.5, len(kinds) - 0.5)
     ax.set_ylim(0, None)
-    ax.set_title("kinds of text: neurons (x) and their features\n(right of each pair: random weights)", fontsize=9)
+    ax.set_title("kinds of text: neurons (x) and their features\n(right of each pair: random weights)")
 
 
 def _example(ax: Any, at: AtSite, sample: Sample) -> None:
     """Shares of the energy of the example neuron, and of its features, by kind of text (held-out)."""
     shown = [kind for kind in ("standard", "batch_topk", "topk") if kind in at.found and at.found[kind].example]
     if not shown:
-        ax.set_title("no neuron lies in unrelated contexts", fontsize=9)
+        ax.set_title("no neuron lies in unrelated contexts")
         return
     found, basis = at.found[shown[0]], at.found[at.basis]
     part = found.example
@@ -138,4 +136,4 @@ def _example(ax: Any, at: AtSite, sample: Sample) -> None:
     ax.bar(range(len(bars)), 1 - bottom, bottom=bottom, color="0.85", label="others", width=0.7)
     ax.set_xticks(range(len(bars)), [name for name, _ in bars])
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1))
-    ax.set_title("share of the energy by kind of text: the example", fontsize=9)
+    ax.set_title("the example: what kinds of text its energy lies in")

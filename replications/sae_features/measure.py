@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from replications import progress
 from replications.dictionaries import stream
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
@@ -94,7 +95,7 @@ def at_site(
     basis = of_units(a, single.label, sample, params)
     tops = splitting.tops(a[0], sample.chosen_on.labelled.context, params["top"])
     found = {units.BASIS[site.name]: basis}
-    for name, one in {units.RANDOM: random, **held}.items():
+    for name, one in progress.watched({units.RANDOM: random, **held}.items(), f"dictionaries of {site.name}"):
         f = encoded(units.of_dictionary(one), x)
         found[name] = each = of_units(f, str, sample, params)
         if units.BASIS[site.name] == "neuron":

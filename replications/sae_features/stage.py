@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from replications import progress
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Trained
 from replications.errors import Refusal
@@ -37,15 +38,19 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     if loaded.entry.kind != "decoder":
         raise Refusal(f"{model}: feature cards show what a direction does to the logits, and this is an encoder")
     text = dictionaries.read_text(loaded, learned)
-    taken = sample.take(loaded, text, learned["shares"], params)
+    with progress.step("windows of text by class"):
+        taken = sample.take(loaded, text, learned["shares"], params)
     trained = dictionaries.trained(loaded, profile=profile, text=text)
-    found = {"measured": measure.at_sites(loaded, trained, taken, params, learned["k"])}
-    cards.pages_of(out / "cards", loaded, found["measured"], taken, model)
+    with progress.step("trained weights"):
+        found = {"measured": measure.at_sites(loaded, trained, taken, params, learned["k"])}
+    with progress.step("feature cards"):
+        cards.pages_of(out / "cards", loaded, found["measured"], taken, model)
     provenance = experiment.provenance(loaded, params, device) | account(trained, taken)
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=learned["seed"])
     theirs = dictionaries.trained(twin, profile=profile, text=text, twin_seed=learned["seed"])
-    found["control"] = measure.at_sites(twin, theirs, taken, params, learned["k"])
+    with progress.step("random weights"):
+        found["control"] = measure.at_sites(twin, theirs, taken, params, learned["k"])
     draws = {"resamples": params["resamples"], "seed": params["seed"]}
     trees = {weights: quantities.tree(part, taken, draws) for weights, part in found.items()}
     write(out, trees, found["measured"], taken, provenance, model)

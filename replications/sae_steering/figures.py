@@ -11,7 +11,7 @@ import pandas as pd
 
 from replications.report import plots
 
-COLOURS = {"feature": "#c44e52", "difference_of_means": "#4c72b0", "prompt": "#55a868", "random": "#8c8c8c"}
+COLOURS = {"feature": plots.RED, "difference_of_means": plots.BLUE, "prompt": plots.GREEN, "random": plots.GREY}
 LABELS = {"feature": "feature clamped", "difference_of_means": "difference of means", "prompt": "asked in words",
           "random": "random feature clamped"}  # fmt: skip
 SCORES = {"lexical": "words of the concept (share)", "likelihood": "what it is about (nats)"}
@@ -39,15 +39,14 @@ def draw_frontier(stem: Path, table: pd.DataFrame, limit: float, title: str) -> 
             ax.axhline(0, color="0.6", linewidth=0.8)
             ax.set_ylabel(f"gain: {SCORES[y]}", fontsize=8)
             if x == "ratio":
-                ax.set_xscale("log")
-                ax.axvline(limit, color="0.6", linewidth=0.8, linestyle=":")
+                plots.log_axis(ax.xaxis)
+                ax.axvline(limit, color="0.6", linewidth=0.8, linestyle=":", label="most that counts as fluent")
                 ax.set_xlabel("perplexity, over that of the unsteered text")
             else:
                 ax.set_xlabel("rise of the loss on unrelated sentences (nats)")
-        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(
-            f"Concept against fluency; multiples of the maximum, or numbers of tries ({title})", fontsize=10
-        )
+        handles, labels = axes[0].get_legend_handles_labels()
+        plots.beside(axes[-1], handles=handles, labels=labels)
+        figure.suptitle(f"Concept against fluency ({title}; numbers: strength in multiples of the maximum, or the try)")
 
 
 def _gains(table: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +75,6 @@ def draw_concepts(stem: Path, tree: Mapping[str, Any], title: str) -> None:
             ax.axhline(0, color="0.6", linewidth=0.8)
             ax.axvline(len(names) - 1.5, color="0.8", linewidth=0.8)
             ax.set_xticks(range(len(names)), names)
-            ax.set_title(f"gain: {label}", fontsize=9)
-        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle(f"The best fluent strength of each method, on prompts that did not choose it ({title})",
-                        fontsize=10)  # fmt: skip
+            ax.set_title(f"gain: {label}")
+        plots.beside(axes[-1])
+        figure.suptitle(f"The best fluent strength, on prompts that did not choose it ({title}; lines: 95 % intervals)")

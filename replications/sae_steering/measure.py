@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from replications import progress
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.seeds import generator
 from replications.dictionaries.stream import Site
@@ -84,7 +85,7 @@ def on_prompts(bench: Bench, params: Mapping[str, Any], n_prompts: int) -> pd.Da
     prompts = bench.concepts.prompts[:n_prompts]
     uniform = draws(len(prompts), params["new_tokens"], params["seed"])
     work = [(index, cell) for cell in cells(bench) for index in range(len(prompts))]
-    parts = [_some(bench, part, prompts, uniform, params) for part in _chunks(work, params["rows"])]
+    parts = [_some(bench, part, prompts, uniform, params) for part in _chunks(work, params["rows"], "texts")]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -141,7 +142,7 @@ def damage(bench: Bench, params: Mapping[str, Any]) -> pd.DataFrame:
     texts = [bare(loaded, sentence) for sentence in sentences]
     work = [(index, cell) for cell in cells(bench) for index in range(len(texts))]
     found: list[float] = []
-    for part in _chunks(work, generation.SCORED_AT_ONCE):
+    for part in _chunks(work, generation.SCORED_AT_ONCE, "damage to other sentences"):
         steering = Steering.of(bench.dictionary, [push(bench, cell, index) for index, cell in part])
         prefixes = [tokens_of(loaded, prefix(bench, cell)) if cell.method == "prompt" else tokens_of(loaded)
                     for _, cell in part]  # fmt: skip
@@ -183,6 +184,6 @@ def validity(bench: Bench) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _chunks(work: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(work), size):
+def _chunks(work: Sequence[Any], size: int, doing: str) -> Iterator[Sequence[Any]]:
+    for start in progress.watched(range(0, len(work), size), doing):
         yield work[start : start + size]

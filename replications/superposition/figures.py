@@ -16,8 +16,8 @@ from replications.superposition.training import Trained
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KINDS = {"relu": ("#4c72b0", "ReLU output"), "linear": ("0.55", "linear (control)")}
-PHASE_COLOURS = dict(zip(phases.PHASES, ("#e6e6e6", "#4c72b0", "#c44e52"), strict=True))
+KINDS = {"relu": (plots.BLUE, "ReLU output"), "linear": ("0.55", "linear (control)")}
+PHASE_COLOURS = dict(zip(phases.PHASES, ("#e6e6e6", plots.BLUE, plots.RED), strict=True))
 
 
 def draw(
@@ -43,9 +43,9 @@ def draw_sweeps(stem: Path, trained: Mapping[str, Trained]) -> None:
                 ax.annotate(text, (1, count), xytext=(3, 3), textcoords="offset points", fontsize=7, color="0.4")
             _density_axis(ax)
             ax.set_ylabel("features represented")
-            ax.set_title(f"n = {n}, m = {m}, importance {base}$^i$, {counts.shape[1]} seeds", fontsize=9)
+            ax.set_title(f"n = {n}, m = {m}, importance {base}ⁱ, {counts.shape[1]} seeds")
         axes[0].legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0.95))
-        figure.suptitle("Sparse features are stored in superposition by the ReLU model only", fontsize=10)
+        figure.suptitle("Sparse features are stored in superposition by the ReLU model only")
 
 
 def draw_geometry(stem: Path, trained: Trained) -> None:
@@ -58,9 +58,11 @@ def draw_geometry(stem: Path, trained: Trained) -> None:
                 ax.plot(x, y, "o", color=str(0.13 * i), markersize=5)
             ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xticks=[], yticks=[], aspect="equal")
             ax.spines[:].set_visible(False)
-            ax.set_title(f"S = {1 - density:.0%}\n{geometry.figure(W).replace('_', ' ')}", fontsize=9)
+            ax.set_title(f"S = {1 - density:.0%}\n{geometry.figure(W).replace('_', ' ')}")
         restarts = trained.loss.shape[1]
-        figure.suptitle(f"Five features in two dimensions, best of {restarts} restarts by sparsity S", fontsize=10)
+        figure.suptitle(
+            f"Five features in two dimensions, best of {restarts} by sparsity S (black: the most important)"
+        )
 
 
 def draw_plateaus(stem: Path, trained: Trained, densities: Sequence[float]) -> None:
@@ -68,24 +70,26 @@ def draw_plateaus(stem: Path, trained: Trained, densities: Sequence[float]) -> N
     x = 1 / np.array(densities)
     with plots.drawn(stem, 2, width=11, height=4) as (figure, (left, right)):
         dstar = geometry.dimensions_per_feature(trained.W).numpy()
-        left.plot(x, dstar, "o", color="#4c72b0", markersize=3)
-        left.plot(x, dstar.mean(1), color="#4c72b0")
+        left.plot(x, dstar, "o", color=plots.BLUE, markersize=3)
+        left.plot(x, dstar.mean(1), color=plots.BLUE)
         for value in (1, 0.5):
             left.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
-        left.set(xscale="log", ylim=(0, 1.1), xlabel="1 / (1 - S)", ylabel="D* = m / ||W||²")
+        plots.log_axis(left.xaxis)
+        left.set(ylim=(0, 1.1), xlabel="1 / (1 - S)", ylabel="D* = m / ||W||²")
         generator = np.random.default_rng(0)
         for at, W in zip(x, geometry.dimensionality(trained.W).flatten(1), strict=True):
             spread = at * np.exp(generator.uniform(-0.09, 0.09, len(W)))
-            right.plot(spread, W, ".", color="#4c72b0", markersize=2, alpha=0.5, markeredgewidth=0,
+            right.plot(spread, W, ".", color=plots.BLUE, markersize=2, alpha=0.5, markeredgewidth=0,
                        rasterized=True)  # fmt: skip
         for name, value in LINES.items():
             right.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
             side = "top" if value == min(LINES.values()) else "bottom"  # the two lowest lie close to each other
             right.annotate(name.replace("_", " "), (1.01, value), xycoords=("axes fraction", "data"), fontsize=7,
                            va=side)  # fmt: skip
-        right.set(xscale="log", ylim=(-0.02, 1.05), xlabel="1 / (1 - S)", ylabel="D of each feature")
+        plots.log_axis(right.xaxis)
+        right.set(ylim=(-0.02, 1.05), xlabel="1 / (1 - S)", ylabel="D of each feature")
         n, m = experiments.PLATEAUS
-        figure.suptitle(f"Dimensions per feature, n = {n}, m = {m}, {trained.loss.shape[1]} seeds", fontsize=10)
+        figure.suptitle(f"{n} features in {m} dimensions, {trained.loss.shape[1]} seeds (dotted: published plateaus)")
 
 
 def draw_phases(stem: Path, cells: list[dict[str, Any]], size: int) -> None:
@@ -101,14 +105,14 @@ def draw_phases(stem: Path, cells: list[dict[str, Any]], size: int) -> None:
                       extent=(-1, 1, -2, 0), aspect="auto")  # fmt: skip
             ax.set(xlabel="log10 relative importance", ylabel="log10 density")
             n, m = phases.SHAPES[shape]
-            ax.set_title(f"n = {n}, m = {m}: {kind}", fontsize=9)
+            ax.set_title(f"n = {n}, m = {m}: {kind}")
         for name, colour in PHASE_COLOURS.items():
             axes[-1].plot([], [], "s", color=colour, label=name)
-        axes[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
-        figure.suptitle("Phases of one feature too many", fontsize=10)
+        plots.beside(axes[-1])
+        figure.suptitle("What becomes of one feature too many, trained and by theory")
 
 
 def _density_axis(ax: Axes) -> None:
-    ax.set_xscale("log")
+    plots.log_axis(ax.xaxis)
     ax.invert_xaxis()
     ax.set_xlabel("density 1 - S")

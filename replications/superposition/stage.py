@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from replications import progress
 from replications.errors import Refusal
 from replications.files import write_csv, write_json
 from replications.lens.shards import Keep, keep
@@ -47,14 +48,16 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 def train_all(params: Mapping[str, Any], kept: Keep, device: str) -> dict[str, Trained]:
     """All models by experiment; names with a slash are of one family."""
     trained = {}
-    for name in experiments.SWEEPS:
+    for name in progress.watched(experiments.SWEEPS, "sweeps"):
         for kind in ("relu", "linear"):
             trained[f"{name}/{kind}"] = experiments.sweep(name, params, kept, device, linear=kind == "linear")
-    trained["sparsity"], trained["uneven"] = experiments.plane(params, kept, device)
-    for name in experiments.BIPYRAMIDS:
+    with progress.step("the plane"):
+        trained["sparsity"], trained["uneven"] = experiments.plane(params, kept, device)
+    for name in progress.watched(experiments.BIPYRAMIDS, "bipyramids"):
         trained[f"bipyramid/{name}"] = experiments.bipyramid(name, params, kept, device)
-    trained["plateaus"] = experiments.plateaus(params, kept, device)
-    for shape in phases.SHAPES:
+    with progress.step("plateaus"):
+        trained["plateaus"] = experiments.plateaus(params, kept, device)
+    for shape in progress.watched(phases.SHAPES, "phase diagrams"):
         trained[f"phases/{shape}"] = experiments.phase_diagram(shape, params, kept, device)
     return trained
 

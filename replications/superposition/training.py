@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from replications import progress
 from replications.superposition import inputs
 from replications.superposition.model import Bank, Draw, Gradient, losses, make_bank
 
@@ -103,7 +104,7 @@ def _descend(bank: Bank, gradient: Gradient, draw: Draw, recipe: Recipe) -> None
     parameter.grad = gradient.packed
     adam = torch.optim.Adam([parameter], lr=recipe.lr, fused=True)
     with torch.no_grad():
-        for step in range(recipe.steps):
+        for step in progress.watched(range(recipe.steps), "training steps"):
             adam.param_groups[0]["lr"] = rate(step, recipe)
             gradient(draw)
             adam.step()

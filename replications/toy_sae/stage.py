@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from replications import progress
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.errors import Refusal
 from replications.files import write_csv, write_json
@@ -43,7 +44,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         raise Refusal(f"room {ROOM} trains on drawn activations: {wanted}, not {model} and {language}")
     params = room_params(ROOM, profile)
     identity = {"room": ROOM, "model": model, "device": device, "params": params}
-    with keep(identity) as kept:
+    with keep(identity) as kept, store.locked(store.cache_root(), f"training-{ROOM}", ROOM):
         found = measure(params, kept, device, checkpoints_of(identity))
         tree = trees(found, params)
         provenance = {
@@ -80,7 +81,7 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
     related = _train(tangled, [CORRELATED_RATIO * G], "correlated", params, kept, device, checkpoints)
     directions = recovery.controls(truth, list(grid), seed)
     toys = [kept(f"article/{number}", lambda at=seed + number: article.make(at, recipe))
-            for number in range(params["article_toys"])]  # fmt: skip
+            for number in progress.watched(range(params["article_toys"]), "the article's toys")]  # fmt: skip
     return {
         **_recovered(truth, grid),
         "correlated": _recovered(tangled, related),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from replications import progress
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.toy_sae.bank import ToyBank, l1_of
 from replications.toy_sae.ground_truth import GroundTruth, activations
@@ -41,15 +42,17 @@ def train(
     banks = {h: ToyBank(d, h, [l1_of(alpha, d, h) for alpha in alphas], seed=seed, device=device)
              for h in sizes}  # fmt: skip
     at = _resume(banks, checkpoints)
-    while at < recipe.steps:
-        steps = range(at, min(at + TURN, recipe.steps, (at // every + 1) * every))
-        drawn = [activations(truth, recipe.batch, step) for step in steps]
-        for bank in banks.values():
-            for step, x in zip(steps, drawn, strict=True):
-                bank.step(x, recipe.rate(step))
-        at = steps.stop
-        if checkpoints and at % every == 0:
-            checkpoints.write(at, flat({h: bank.state() for h, bank in banks.items()}))
+    with progress.step("training steps", recipe.steps) as shown:
+        while at < recipe.steps:
+            shown.done = at
+            steps = range(at, min(at + TURN, recipe.steps, (at // every + 1) * every))
+            drawn = [activations(truth, recipe.batch, step) for step in steps]
+            for bank in banks.values():
+                for step, x in zip(steps, drawn, strict=True):
+                    bank.step(x, recipe.rate(step))
+            at = steps.stop
+            if checkpoints and at % every == 0:
+                checkpoints.write(at, flat({h: bank.state() for h, bank in banks.items()}))
     if checkpoints:
         checkpoints.clear()
     return {h: {"W_enc": bank.W_enc, "b_enc": bank.b_enc, "W_dec": bank.W_dec} for h, bank in banks.items()}

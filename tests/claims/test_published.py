@@ -3,16 +3,17 @@
 import pytest
 
 from replications.claims.compare import as_text
-from replications.claims.evidence import run_command
+from replications.claims.evidence import read_evidence
 from replications.claims.ledger import COLUMNS, all_claims, expected, verdicts
+from replications.claims.lint import misnamed
+from replications.claims.offers import absence
 from replications.files import write_csv
 from replications.report.scoreboard import scoreboard
 from replications.settings import REPORTS
 
 ROOMS = all_claims()
 CLAIMS = {claim.id: claim for listed in ROOMS.values() for claim in listed}
-TABLE = verdicts()
-ROWS = TABLE.to_dict("records")
+ROWS = verdicts()
 ASSERTED = [row for row in ROWS if row["asserted"]]
 
 
@@ -46,7 +47,18 @@ def test_the_verdict_is_the_recorded_one(row):
         assert row["verdict"] == expected(CLAIMS[row["claim"]], row["model"], row["language"]), account(row)
     else:
         assert row["verdict"] == "not re-run here", account(row)
-        assert run_command(row["replication"], row["model"], row["language"]) in row["reason"], account(row)
+        assert row["reason"] == absence(row["replication"], row["model"]), account(row)
+
+
+def test_every_claim_asks_for_something_that_is_measured():
+    assert misnamed() == []
+
+
+@pytest.mark.parametrize(
+    "file", sorted(REPORTS.glob("*/*/*/metrics.json")), ids=lambda file: "-".join(file.parts[-4:-1])
+)
+def test_evidence_is_without_a_flaw(file):
+    assert read_evidence(file).measured
 
 
 def test_what_is_known_from_memory_is_listed_and_not_asserted():
@@ -62,8 +74,8 @@ def test_every_claim_and_every_finding_has_its_row():
 
 
 def test_the_committed_table_and_page_are_what_the_evidence_gives(tmp_path):
-    fresh = write_csv(tmp_path / "verdicts.csv", TABLE, COLUMNS).read_text(encoding="utf-8")
-    for name, text in {"verdicts.csv": fresh, "scoreboard.md": scoreboard(TABLE, ROOMS)}.items():
+    fresh = write_csv(tmp_path / "verdicts.csv", ROWS, COLUMNS).read_text(encoding="utf-8")
+    for name, text in {"verdicts.csv": fresh, "scoreboard.md": scoreboard(ROWS, ROOMS)}.items():
         file = REPORTS / name
         committed = file.read_text(encoding="utf-8") if file.is_file() else ""
         assert committed == text, f"{file} is out of date: run `replicate report`"

@@ -49,6 +49,15 @@ def test_a_claim_from_memory_is_not_asserted(block):
         ({"quantity": ["a", "b"]}, "quantity should be a list for comparison order"),
         ({"published": "two"}, "published should be a number for comparison within, not 'two'"),
         ({"published": math.nan}, "published should be a number"),
+        ({"published": True}, "published should be a number for comparison within, not True"),
+        ({"published": 10**400}, "published should be a number"),
+        ({"tolerance": True}, "field tolerance: Input should be a valid number"),
+        ({"tolerance": "0.5"}, "field tolerance: Input should be a valid number"),
+        ({"findings": {}}, "field findings: Input should be a valid list"),
+        ({"findings": [3]}, "field findings.0: "),
+        ({"scope": []}, "field scope: "),
+        ({"general": "sign"}, "field general: "),
+        ({"quantity": [{}]}, "field quantity: should be a dotted path"),
         ({"tolerance": -1.0}, "field tolerance: Input should be greater than or equal to 0"),
         ({"tolerance": None, "tolerance_reason": None}, "tolerance is missing: comparison within needs one"),
         ({"tolerance_reason": " "}, "tolerance_reason is missing"),
@@ -56,7 +65,9 @@ def test_a_claim_from_memory_is_not_asserted(block):
         ({"comparison": "sign", "published": "up"}, "published should be one of +, positive, -, negative"),
         ({"comparison": "sign", "published": "+"}, "tolerance should be null for comparison sign"),
         ({"comparison": "argmax", "published": [1]}, "published should be one key for comparison argmax"),
+        ({"comparison": "argmax", "published": True}, "published should be one key for comparison argmax, not True"),
         ({"comparison": "overlap", "published": "L9H9"}, "published should be a list of labels"),
+        ({"comparison": "overlap", "published": [{}]}, "published should be a list of labels"),
         (
             {"comparison": "overlap", "published": ["L9H9"], "tolerance": 2.0},
             "a Jaccard share above 0 and up to 1",
@@ -65,6 +76,8 @@ def test_a_claim_from_memory_is_not_asserted(block):
         ({"comparison": "order", "quantity": ["a", "a"]}, "two or more different paths"),
         ({"comparison": "order", "quantity": ["a", "b"], "published": [1]}, "one entry per path"),
         ({"comparison": "order", "quantity": ["a", "b"], "published": [2, 1]}, "in increasing order"),
+        ({"comparison": "order", "quantity": ["a", "b"], "published": "a"}, "should be null or a list for comparison"),
+        ({"comparison": "order", "quantity": ["a", "b"], "published": [{}, 1]}, "should be null or a list for"),
         ({"general": {"quantity": "a"}}, "field general.comparison is missing"),
         ({"provenance": {"source_kind": "memory", "seen_at": ""}}, "confidence should be memory"),
     ],
@@ -81,9 +94,9 @@ def test_a_bad_field_is_refused_by_name(tmp_path, block, fields, said):
 @pytest.mark.parametrize(
     ("finding", "said"),
     [
-        (("gpt2", "en", "fails"), "the verdict should be not reproduced"),
-        (("small", "en", "not reproduced"), "the verdict should be fails or inconclusive"),
-        (("small", "en", "holds"), "Input should be 'not reproduced', 'fails' or 'inconclusive'"),
+        (("gpt2", "en", "fails"), "the verdict should be not reproduced or not measurable"),
+        (("small", "en", "not reproduced"), "the verdict should be fails, inconclusive or not measurable"),
+        (("small", "en", "holds"), "Input should be 'not reproduced', 'fails', 'inconclusive' or 'not measurable'"),
     ],
 )
 def test_a_finding_records_a_departure_from_the_default(tmp_path, block, finding, said):
@@ -105,6 +118,10 @@ def test_a_finding_elsewhere_needs_the_general_form_and_comes_once(tmp_path, blo
     [
         ("a: 1", "should be a YAML list"),
         ("- 3", "claim 1 should be a mapping"),
+        ("- - id", "claim 1 should be a mapping"),
+        ("-", "claim 1 should be a mapping"),
+        ("", "should be a YAML list"),
+        ("- {1: 2, id: 3}", "claim 1 .3.: field "),
         ("- {a: [", "is not readable YAML"),
     ],
 )
@@ -136,3 +153,16 @@ def test_criteria_without_a_tolerance():
 def test_half_an_interval_is_no_interval(low, high):
     with pytest.raises(ValidationError, match="both be null or be in order"):
         Estimate(value=0.5, ci_low=low, ci_high=high, n=3)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, True])
+@pytest.mark.parametrize("field", ["value", "ci_low", "ci_high", "n"])
+def test_every_number_of_an_estimate_is_one(field, number):
+    with pytest.raises(ValidationError, match=field):
+        Estimate.model_validate({"value": 0.5, "ci_low": 0.0, "ci_high": 1.0, "n": 3} | {field: number})
+
+
+def test_a_value_has_a_sample():
+    assert Estimate(value=None, ci_low=None, ci_high=None, n=0).n == 0
+    with pytest.raises(ValidationError, match="1 or more"):
+        Estimate(value=0.5, ci_low=None, ci_high=None, n=0)

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import hashlib
 import torch
@@ -35,3 +37,28 @@ def test_compiled_and_loaded_kernels_give_the_same_bits(tmp_path):
     (compiled, none), (loaded, some) = run(), run()
     assert (int(none), int(some) > 0) == (0, True)  # the second process has loaded what the first has compiled
     assert loaded == compiled
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+import numba.core.caching as caching
+
+def writable_only_in(self, free=os.environ.get("FREE")):
+    if free is None or not Path(self.get_cache_path()).is_relative_to(free):
+        raise OSError(30, "Read-only file system")
+
+caching._CacheLocator.ensure_cache_path = writable_only_in
+from replications.dictionaries import kernels
+print(getattr(kernels.counted._cache, "cache_path", None))
+"""
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_read_only_places_cost_time_and_nothing_else(tmp_path, free):
+    environment = {**os.environ, "REPLICATIONS_CACHE": str(tmp_path)} | ({"FREE": str(tmp_path)} if free else {})
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path / "numba") if free else "None")

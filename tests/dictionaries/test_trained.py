@@ -1,5 +1,8 @@
 """Dictionaries of a tiny model: trained once, found again, trained anew when damaged, and what their identity knows."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from dictionaries import tiny
@@ -139,3 +142,24 @@ def test_the_layer_follows_the_depth():
     assert module.layer_of(tiny.loaded(), {"depth": 0.0}) == 1
     sites = {str(plan.site): plan.recipe.h for plan in module.plan(tiny.loaded(), tiny.PARAMS | {"depth": 0.7})}
     assert sites == {"resid_pre.2": 2 * tiny.D, "mlp_post.1": tiny.D_MLP}
+
+
+def test_dictionaries_that_a_living_process_works_on_are_left_alone(run, tmp_path):
+    first = run()
+    code = """
+import sys
+from pathlib import Path
+from replications.lens import store
+with store.locked(Path(sys.argv[1]), sys.argv[2]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+    line = [sys.executable, "-c", code, str(tmp_path), first.folder.name]
+    with subprocess.Popen(line, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == "held\n"
+        second = run({"seed": 5})
+        assert first.folder.is_dir()
+        other.communicate("\n")
+    third = run({"seed": 6})
+    assert [path.name for path in third.folder.parent.iterdir()] == [third.folder.name] != [second.folder.name]
+    assert not list((tmp_path / "partial").iterdir())

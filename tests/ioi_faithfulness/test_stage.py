@@ -1,5 +1,7 @@
 """From a tiny model to the evidence: every claim finds its quantity, a killed run resumes, nothing is half-written."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -132,26 +134,22 @@ def test_a_model_that_the_engine_cannot_run_is_refused(helpers):
     at = helpers.setting()
     entry = SimpleNamespace(id="minilm", kind="encoder")
     with pytest.raises(Refusal, match="minilm: knock-outs need a decoder"):
-        stage.to_test(SimpleNamespace(entry=entry, hf_model=at.tiny.hf_model), "en")
+        stage.to_test(SimpleNamespace(entry=entry, hf_model=at.tiny.hf_model), "en", Path("classes.csv"))
 
 
-def test_a_missing_circuit_names_the_stage_to_run(helpers, tmp_path, monkeypatch):
+def test_a_missing_circuit_names_the_stage_to_run(helpers, tmp_path):
     from types import SimpleNamespace
 
     from replications.errors import Refusal
 
-    monkeypatch.setattr(stage, "REPORTS", tmp_path)
     at = helpers.setting()
     entry = SimpleNamespace(id="tiny", kind="decoder", n_layers=3, n_heads=4)
     loaded = SimpleNamespace(entry=entry, hf_model=at.tiny.hf_model)
     with pytest.raises(Refusal, match="run `replicate run ioi_circuit --model tiny --language fr` first"):
-        stage.to_test(loaded, "fr")
-    file = tmp_path / "ioi_circuit" / "tiny" / "fr" / "classes.csv"
-    file.parent.mkdir(parents=True)
+        stage.to_test(loaded, "fr", tmp_path / "classes.csv")
+    file = tmp_path / "classes.csv"
     file.write_text("layer,head,class\n2,1,name_mover\n")
-    tested, place = stage.to_test(loaded, "fr")
-    assert place == file
+    tested = stage.to_test(loaded, "fr", file)
     assert tested == {"found": Circuit({"name_mover": ((2, 1),)})}
     loaded.entry = SimpleNamespace(**vars(entry) | {"id": "gpt2"})
-    (tmp_path / "ioi_circuit" / "tiny").rename(tmp_path / "ioi_circuit" / "gpt2")
-    assert stage.to_test(loaded, "fr")[0]["paper"] == circuits.published()
+    assert stage.to_test(loaded, "fr", file)["paper"] == circuits.published()

@@ -12,6 +12,7 @@ from lens import standin_hub
 from toy_tokenizer import byte_tokenizer
 
 from replications import files
+from replications.lens import network, packages
 from replications.lens.catalogue import ModelEntry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -37,6 +38,9 @@ def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    monkeypatch.setattr(network, "BACKOFF", 0.01)
+    network.forget()
+    packages._has_folders.cache_clear()
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A hub small enough to read: one commit, the real one's headers, and the ways in which it can misbehave."""
+"""A hub small enough to read: one commit, the real one's headers and redirects, and the ways in which it can fail."""
 
 import hashlib
 import http.server
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 LARGE = 1000  # bytes above which the stand-in treats a file as the hub treats its large ones
+BLOCK = 1 << 20
 
 
 @dataclass
@@ -21,6 +22,11 @@ class Hub:
     says: dict[str, bytes] = field(default_factory=dict)  # other bytes than the headers speak of
     stall_after: int | None = None  # bytes of a large file after which the line goes dead
     records_hashes: bool = True
+    moved: bool = False  # the repository has another name now: 307 to an address without a host
+    trouble: dict[str, list] = field(default_factory=dict)  # file -> status codes or "stall", "garbage", each once
+    trouble_at_cdn: dict[str, list] = field(default_factory=dict)
+    retry_after: str | None = None  # header beside 429 and 503
+    pause: float = 0.0  # seconds before every MiB of a large file
     url: str = ""
     cdn: str = ""
 
@@ -47,18 +53,34 @@ def handler(hub: Hub):
 
         def answer(self, body: bool):
             kind, _, name = self.path.rpartition("/")
+            at_cdn = kind == "/cdn"
+            if trouble := (hub.trouble_at_cdn if at_cdn else hub.trouble).get(name):
+                return self.misbehave(trouble.pop(0))
+            if hub.moved and not at_cdn and not kind.startswith("/new"):
+                return self.reply(307, {"Location": f"/new{self.path}"})
             if name not in hub.files:
                 return self.reply(404, {"X-Error-Code": "EntryNotFound"})
             data, etag = hub.files[name], hub.etag(name)
             headers = {"X-Repo-Commit": hub.commit, "ETag": f'"{etag}"'}
-            if kind == "/cdn":
+            if at_cdn:
                 return self.content(name, hub.says.get(name, data))
             if len(data) > LARGE:
                 linked = {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(data))}
-                return self.reply(302, headers | linked | {"Location": f"{hub.cdn}/cdn/{name}"})
+                xet = {"X-Xet-Hash": etag, "Link": f'<{hub.url}/api/xet-read-token>; rel="xet-auth"'}
+                return self.reply(302, headers | linked | xet | {"Location": f"{hub.cdn}/cdn/{name}"})
             if body:
                 return self.content(name, hub.says.get(name, data), headers)
             return self.reply(200, headers | {"Content-Length": str(len(data))}, length=False)
+
+        def misbehave(self, how):
+            self.close_connection = True
+            if how == "stall":
+                time.sleep(2)
+            elif how == "garbage":
+                self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+            else:
+                header = {"Retry-After": hub.retry_after} if hub.retry_after else {}
+                self.reply(how, header | {"Connection": "close"})
 
         def content(self, name: str, data: bytes, headers=()):
             span = self.headers.get("Range")
@@ -68,7 +90,9 @@ def handler(hub: Hub):
             total = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if span else {}
             self.reply(status, dict(headers) | total | {"Content-Length": str(len(data) - start)}, length=False)
             end = hub.stall_after if hub.stall_after is not None and len(data) > LARGE else len(data)
-            self.wfile.write(data[start:end])
+            for at in range(start, end, BLOCK):
+                time.sleep(hub.pause)
+                self.wfile.write(data[at : min(at + BLOCK, end)])
             if end < len(data):
                 self.wfile.flush()
                 time.sleep(60)
@@ -80,6 +104,12 @@ def handler(hub: Hub):
             if length:
                 self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def handle(self):
+            try:
+                super().handle()
+            except ConnectionError:  # a client that has heard enough
+                self.close_connection = True
 
     return Handler
 

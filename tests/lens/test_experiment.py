@@ -1,12 +1,14 @@
 """The same result by either route, and a warning where the slow one is taken."""
 
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_models import random_pairs, tiny_model
 
-from replications.lens import experiment, patching
+from replications.errors import Refusal
+from replications.lens import experiment, patching, weights
 from replications.lens.engine import families
 from replications.lens.versions import PACKAGES
 
@@ -42,3 +44,15 @@ def test_provenance_says_how_the_numbers_were_made():
     assert record["bos_id"] == 1
     assert record["params"] == {"seed": 1}
     assert set(record["versions"]) == set(PACKAGES)
+
+
+ROOMS = ("ioi", "ioi_circuit", "ioi_faithfulness", "rome", "rome_tracing", "rome_editing")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_an_encoder_is_refused_before_its_weights_are_touched(room, monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "materialise", None)
+    stage = import_module(f"replications.{room}.stage")
+    said = f"room {room} needs a decoder, which predicts the next token, and minilm-l6 is an encoder: try smollm2-135m"
+    with pytest.raises(Refusal, match=said):
+        stage.run(model="minilm-l6", language="en", device="cpu", profile="default", out=tmp_path / "a" / "b" / "c")

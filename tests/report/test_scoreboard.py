@@ -4,6 +4,7 @@ import csv
 import io
 
 import pytest
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from replications.claims.ledger import COLUMNS, all_claims, verdicts
@@ -68,8 +69,8 @@ def test_printed_tables_come_last(page):
 
 
 def test_counts_leave_out_what_is_not_asserted(page):
-    assert line(page, "| rome |") == "| rome | 1 | 0 | 2 | 0 | 1 | 0 | 1 |"
-    assert line(page, "| audit |") == "| audit | 1 | 0 | 0 | 0 | 0 | 0 | 0 |"
+    assert line(page, "| rome |") == "| rome | 1 | 0 | 2 | 0 | 1 | 0 | 0 | 1 |"
+    assert line(page, "| audit |") == "| audit | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |"
     assert "**paper2022.recalled** (memory)" in text(page)
 
 
@@ -105,7 +106,7 @@ def test_the_csv_holds_the_table(page):
     with open(page.root / "reports" / "verdicts.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == COLUMNS
-    assert [row["verdict"] for row in rows] == list(verdicts(page.root)["verdict"])
+    assert [row["verdict"] for row in rows] == [row["verdict"] for row in verdicts(page.root)]
     away = next(row for row in rows if row["claim"] == "paper2022.xl")
     assert (away["measured"], away["n"], away["asserted"]) == ("", "", "True")
 
@@ -131,5 +132,47 @@ def test_the_terminal_shows_the_same(page):
         "0",
         "1",
         "0",
+        "0",
         "1",
     ]
+
+
+HOSTILE = "x <script>alert(1)</script> ![a](http://x.example/y.png)\r\n\n# Verdict \u202e [/] | `a \\"
+
+
+@pytest.fixture
+def hostile(checkout, block, estimate):
+    """A checkout whose claims, findings and evidence would all like to be more than text."""
+    label = {"comparison": "argmax", "tolerance": None, "tolerance_reason": None}
+    reason = [{"model": SMALL, "language": "en", "verdict": "fails", "reason": HOSTILE}]
+    general = {"quantity": "top", "comparison": "argmax", "published": HOSTILE}
+    checkout.room(
+        "rome",
+        block(id="a.here", model=SMALL, statement=HOSTILE, unit=HOSTILE),
+        block(id="a.label", quantity="top", published=HOSTILE, **label, general=general, findings=reason),
+        block(id="a.away", model=HOSTILE),
+        block(id="a.named", model=SMALL, quantity=HOSTILE.replace(".", "")),
+    )
+    checkout.evidence("rome", SMALL, "en", {"pairs": {"gain": estimate(2.0)}, "top": estimate(HOSTILE + "!")})
+    return checkout
+
+
+def test_nothing_that_others_wrote_is_more_than_text_on_the_page(hostile):
+    page = text(hostile)
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(page)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert not {"\r", "\u202e"} & set(page)
+    headings = [line for line in page.splitlines() if line.startswith("#")]
+    assert headings == ["# Scoreboard", "## Legend", "## rome", "## Findings", "## Not re-run here"]
+    rows = [line for line in page.split("## rome")[1].splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 4
+    assert html.count("<td>") == 9 + 4 * 5
+    assert html.count("alert(1)") == page.count("alert(1)") >= 9
+
+
+def test_nothing_that_others_wrote_is_more_than_text_on_the_terminal(hostile):
+    rows = shown(verdict_rows(verdicts(hostile.root), all_claims(hostile.root)))
+    assert not {"\r", "\u202e"} & set(rows)
+    assert "[/]" in rows
+    assert "\\u202e" in rows.replace(" ", "")

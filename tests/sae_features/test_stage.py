@@ -1,5 +1,7 @@
 """From a tiny model to the evidence: every claim finds its quantity, both sets of weights are there."""
 
+import re
+
 import pandas as pd
 import pytest
 import torch
@@ -67,7 +69,7 @@ def test_everything_is_written(written):
     out, tree = written
     assert {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()} == {
         "metrics.json", "provenance.json", "cards/resid_pre.standard.html", "cards/resid_pre.topk.html",
-        "cards/resid_pre.batch_topk.html", "cards/mlp_post.standard.html",
+        "cards/resid_pre.batch_topk.html", "cards/mlp_post.standard.html", "cards/index.html",
         *(f"{stem}.{kind}" for stem in ("specificity", "splitting") for kind in ("svg", "png", "csv")),
     }  # fmt: skip
     assert tree.keys() == {"measured", "control"}
@@ -143,9 +145,49 @@ def test_cards_show_what_was_chosen(written):
     page = (out / "cards" / "resid_pre.topk.html").read_text()
     unit = tree["measured"]["resid_pre"]["topk"]["hebrew"]["unit"]["value"]
     assert f'<article id="f{unit}">' in page
-    assert "at random" in page
+    assert "drawn at random" in page
     assert "\ufffd" not in page.partition("suppresses")[0].partition("<ol>")[2]
     assert len(page) < 300_000
+
+
+def articles(out):
+    """(page, heading, html) of every card."""
+    for page in sorted((out / "cards").glob("*.*.html")):
+        for card in re.findall(r"<article.*?</article>", page.read_text(), re.S):
+            yield page.name, re.search("<h2>(.*?)</h2>", card)[1], card
+
+
+def test_headings_say_what_was_measured(written):
+    """A feature is not called by a class: the heading has how well it matches, and contexts outside are marked."""
+    out, _ = written
+    of_classes = [(heading, card) for _, heading, card in articles(out) if "best match for" in heading]
+    assert of_classes
+    for heading, card in of_classes:
+        counts = [int(n) for n in re.findall(r"F1 [01]\.\d\d, (\d) of its \d top contexts in it", heading)]
+        assert len(counts) == heading.count("best match for")
+        listed, outside = card.count("<li"), card.count('<li class="out">')
+        assert max(counts) <= listed - outside <= sum(counts)
+        assert card.count(", not ") == outside
+        assert card.count("<svg") == 1
+    assert any('<li class="out">' in card for _, card in of_classes)
+
+
+def test_f1_is_of_the_held_out_numbers(written):
+    out, tree = written
+    found = tree["measured"]["resid_pre"]["topk"]["hebrew"]
+    precision, recall = (found[metric]["value"] for metric in ("share_active", "recall"))
+    (heading,) = [heading for page, heading, _ in articles(out) if page == "resid_pre.topk.html"
+                  and heading.startswith(f"Feature {found['unit']['value']}:")]  # fmt: skip
+    assert f"hebrew (F1 {2 * precision * recall / (precision + recall):.2f}" in heading
+
+
+def test_the_index_leads_to_every_card(written):
+    out, _ = written
+    index = (out / "cards" / "index.html").read_text()
+    links = re.findall(r'href="([^"#]+)#(f\d+)"', index)
+    assert len(links) == sum(1 for _ in articles(out))
+    for name, anchor in links:
+        assert f'<article id="{anchor}">' in (out / "cards" / name).read_text()
 
 
 def test_an_encoder_is_refused(patched):

@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications import progress
 from replications.lens.engine import cells as tables
 from replications.lens.engine import metrics
 from replications.lens.engine.cells import grid, single, windows
-from replications.lens.engine.patch import BUDGET, patch
+from replications.lens.engine.patch import BUDGET, Report, patch
 from replications.lens.engine.runs import run
 from replications.lens.engine.stack import Stack
 from replications.lens.patching import Behaviour, Maps, PairBatch
@@ -29,10 +30,14 @@ def patch_maps(hf_model: Any, batch: PairBatch, *, heads: bool, budget: int = BU
     stack = Stack(hf_model)
     if not stack.causal:
         raise ValueError(f"{stack.config.model_type}: an encoder is asked at a position of its own: use run and patch")
-    parts = [
-        _part(stack, batch.rows(rows), batch.width, heads, budget)
-        for rows in torch.arange(len(batch.answers), device=batch.answers.device).split(_pairs(stack, batch, budget))
-    ]
+    every, parts = torch.arange(len(batch.answers), device=batch.answers.device), []
+    with progress.step("patching", len(every)) as step:
+        for rows in every.split(_pairs(stack, batch, budget)):
+
+            def report(share: float, pairs: int = len(rows)) -> None:
+                step.advance(share * pairs)
+
+            parts.append(_part(stack, batch.rows(rows), batch.width, heads, budget, report))
     clean, corrupted, resid, z = zip(*parts, strict=True)
     return Maps(torch.cat(clean), torch.cat(corrupted), torch.cat(resid, -1), torch.cat(z, -1) if heads else None)
 
@@ -42,7 +47,8 @@ def behaviour(hf_model: Any, batch: PairBatch, *, budget: int = BUDGET) -> Behav
     """The same as `patching.behaviour`, from the plain transformers model."""
     stack, parts = Stack(hf_model), []
     rows = torch.arange(len(batch.answers), device=batch.answers.device)
-    for part in map(batch.rows, rows.split(_pairs(stack, batch, budget // 4))):
+    for some in progress.watched(rows.split(_pairs(stack, batch, budget // 4)), "asking"):
+        part = batch.rows(some)
         both = (torch.cat([part.clean, part.corrupted]), torch.cat([part.clean_mask, part.corrupted_mask]))
         clean, corrupted = stack.logits(run(stack, *both).answer_state).chunk(2)
         right = clean.softmax(-1).gather(1, part.answers)[:, 0]
@@ -62,7 +68,7 @@ def _pairs(stack: Stack, batch: PairBatch, budget: int) -> int:
 
 
 def _part(
-    stack: Stack, batch: PairBatch, width: int, heads: bool, budget: int
+    stack: Stack, batch: PairBatch, width: int, heads: bool, budget: int, report: Report
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """The maps of some pairs; the batch may be narrower than `width`: its columns are the last ones."""
     n, sites = len(batch.answers), ("z",) if heads else ()
@@ -78,7 +84,7 @@ def _part(
     if heads:
         last = torch.tensor([batch.width - 1], device=rows.device)
         cells = cells + grid("z", single(stack.n_layers), last, rows, heads=range(stack.n_heads))
-    values = patch(stack, corrupted, clean, cells, metric, budget=budget)
+    values = patch(stack, corrupted, clean, cells, metric, budget=budget, report=report)
     at = every[wanted]
     resid[at.start, at.column + width - batch.width, at.row] = values[: len(wanted)]
     z = values[len(wanted) :].view(stack.n_layers, stack.n_heads, n) if heads else None

@@ -7,7 +7,7 @@ the unembedding but one, and cells that cannot differ from the base run, because
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,7 @@ from replications.lens.engine.stack import Stack
 from replications.lens.engine.sweep import Edit, Tracks, answer_states
 
 BUDGET = 4 << 30  # bytes
+Report = Callable[[float], None]  # told how much more of the whole, 1, is done
 
 
 @torch.inference_mode()
@@ -32,18 +33,21 @@ def patch(
     *,
     held: str | None = None,
     budget: int = BUDGET,
+    report: Report | None = None,
 ) -> Float[Tensor, "C ..."]:
     """The metric of every cell. Denoising: corrupted base, clean source; noising: the other way round.
 
     The source run must have kept the sites of the cells. With `held` (attn_out or mlp_out, kept by the base run) each
     cell's column keeps its base value of that site in all later layers: the path through these modules is severed
     (Meng et al. 2022, figure 3). `budget` bounds what a chunk of cells takes, in bytes; the two runs are the caller's.
+    `report` is told of every chunk's share of the work.
     ValueError for cells of another site than the residual stream with `held`.
     """
     if held is not None and cells.names != ["resid_pre"]:
         raise ValueError(f"{held} can be held after residual states, not after {', '.join(cells.names)}")
     values = metric(stack, base.answer_state, torch.arange(len(base), device=cells.row.device))[cells.row]
     live = _can_differ(stack, base, source, cells).nonzero()[:, 0]
+    whole = _work(stack, base, cells[live]) if report is not None else 1.0
     for part in chunks(stack, base, cells, live, budget):
         some = cells[part]
         tracks = Tracks(some.row, _first(stack, some), some.start)
@@ -52,7 +56,14 @@ def patch(
             return {**edits_at(layer, some, source), **_held_at(layer, some, base, held)}
 
         values[part] = metric(stack, answer_states(stack, base, tracks, edits), some.row)
+        if report is not None:
+            report(_work(stack, base, some) / whole)
     return values
+
+
+def _work(stack: Stack, base: Run, cells: Cells) -> float:
+    """Layers and columns that the cells are recomputed in."""
+    return float(((stack.n_layers + 1 - cells.start) * (base.frame.width - _first(stack, cells))).sum())
 
 
 def edits_at(layer: int, cells: Cells, source: Run) -> Mapping[str, Edit]:

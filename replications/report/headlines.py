@@ -1,0 +1,109 @@
+"""The few numbers of each run that a reader asks for first: reports/headlines.json, for `dvc metrics diff`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from replications.files import read_json, write_json
+
+# By room: what a number is called, and where metrics.json holds it (under `measured`). A run without it is left out.
+HEADLINES = {
+    "rome": {
+        "share of landmarks known": "known.share",
+        "depth of the handover": "handover.depth",
+        "early, last subject token": "roles.subject_last.early",
+        "late, last token": "roles.last.late",
+    },
+    "rome_tracing": {
+        "total effect": "facts.total_effect",
+        "MLPs at the last subject token": "facts.mlp.aie.subject_last",
+        "their depth": "facts.mlp.depth.subject_last",
+        "attention at the last token": "facts.attn.aie.last",
+    },
+    "rome_editing": {
+        "score, unedited": "facts.base.S",
+        "score, ROME": "facts.rome.S",
+        "score, r-ROME": "facts.r_rome.S",
+        "variance explained by tracing": "layers.r2.tracing",
+    },
+    "ioi": {
+        "accuracy": "prompts.accuracy",
+        "logit difference": "prompts.logit_diff_clean",
+        "depth of the handover": "handover.depth",
+    },
+    "ioi_circuit": {
+        "heads in the circuit": "circuit.heads",
+        "classes found": "circuit.classes",
+        "copying by name movers": "members.name_mover.copy",
+    },
+    "ioi_faithfulness": {
+        "share kept by the circuit": "found.faithfulness.share",
+        "share kept by the naive circuit": "found.naive.share",
+        "random circuits beaten": "found.random.beaten",
+        "heads that pass minimality": "found.minimality.passed",
+    },
+    "edge_probing": {
+        "agreement with the order of BERT-large (tau)": "order.tau_large",
+        "semantics later than syntax by": "groups.semantics_minus_syntax",
+        "F1 of parts of speech": "f1_full.pos",
+    },
+    "layer_probing": {
+        "best accuracy, parts of speech": "pos.best.accuracy",
+        "its depth": "pos.best.depth",
+        "selectivity there": "pos.selectivity.at_best_accuracy.selectivity",
+        "noun or verb, over chance": "noun_verb.selected.over_chance",
+    },
+    "superposition": {
+        "features in 20 dimensions at density 0.01, over 20": "large.0_01.excess",
+        "dimensions per feature, dense": "plateaus.dstar.dense",
+        "dimensions per feature, on the plateau": "plateaus.dstar.sticky",
+    },
+    "toy_sae": {
+        "features recovered": "grid.best.recovered",
+        "cosine with the truth": "grid.best.mmcs",
+        "cosine with the truth, best control": "controls.best.mmcs",
+    },
+    "sae": {
+        "variance explained, residual stream, L1": "resid_pre.standard.variance_explained",
+        "features active on a token": "resid_pre.standard.l0",
+        "loss recovered": "resid_pre.standard.recovered_zero",
+    },
+    "sae_features": {
+        "MLP features over neurons (correlation)": "mlp_post.standard.classes.over_neuron",
+        "MLP features purer than neurons by": "mlp_post.standard.classes.purer_than_neuron",
+        "kinds of text of a polysemantic neuron": "mlp_post.standard.splitting.neuron_contexts",
+        "kinds of text of its features": "mlp_post.standard.splitting.feature_contexts",
+    },
+    "sae_steering": {
+        "feature clamped, gain in nats": "best.feature.likelihood",
+        "difference of means, gain in nats": "best.difference_of_means.likelihood",
+        "asked in words, gain in nats": "best.prompt.likelihood",
+    },
+}
+
+
+def headlines(reports: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """By room and run (`model, language`): what is headline there, of all evidence under `reports`."""
+    return {room: runs for room in HEADLINES if (runs := _runs(reports / room, HEADLINES[room]))}
+
+
+def write_headlines(reports: Path) -> Path:
+    """Write headlines.json."""
+    return write_json(reports / "headlines.json", headlines(reports))
+
+
+def _runs(folder: Path, wanted: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    found = {}
+    for file in sorted(folder.glob("*/*/metrics.json")):
+        tree = read_json(file)["measured"]
+        values = {name: _value(tree, path) for name, path in wanted.items()}
+        found[", ".join(file.parts[-3:-1])] = {name: value for name, value in values.items() if value is not None}
+    return found
+
+
+def _value(tree: Any, path: str) -> float | None:
+    for key in path.split("."):
+        tree = tree.get(key, {})
+    return tree.get("value")
