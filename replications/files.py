@@ -139,11 +139,14 @@ def read_yaml(path: Path) -> Any:
     return tree
 
 
-def read_json(path: Path) -> Any:
-    """Parsed JSON file. Refuses a missing file or one that is cut off or otherwise not JSON."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Refuses a missing file, one that is cut off or otherwise not JSON, and a list."""
     text = read_text(path)
     try:
-        return parse_json(text)
+        tree = parse_json(text)
+        if not isinstance(tree, dict):
+            raise ValueError("it holds no object")
+        return tree
     except ValueError as error:
         raise Refusal(f"{path} is not valid JSON ({error}): restore it or run the stage that writes it") from None
 

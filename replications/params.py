@@ -73,7 +73,10 @@ def of_profile(section: dict[str, Any], profile: str) -> dict[str, Any]:
 
 def check(section: Any, room: str, file: Path) -> None:
     """Refuse a section that the room's `Params` does not take in one of the profiles, naming the field."""
-    schema: type[BaseModel] = import_module(f"replications.{room}.params").Params
+    try:
+        schema: type[BaseModel] = import_module(f"replications.{room}.params").Params
+    except ModuleNotFoundError:
+        raise Refusal(f"{file}: {room}: replications/{room}/params.py should say what the section may hold") from None
     if not isinstance(section, dict):
         raise Refusal(f"{file}: {room}: should be a mapping of {', '.join(schema.model_fields)}, not {shown(section)}")
     for profile in PROFILES:

@@ -86,7 +86,7 @@ def _check_keys(node: MappingNode) -> None:
             given = repr(key.value[:40]) if isinstance(key.value, str) else f"a {key.id}"
             raise ConstructorError(None, None, f"a key should be text, not {given}: put it in quotes", key.start_mark)
         if key.value in seen:
-            raise ConstructorError(None, None, f"key {key.value!r} is given twice: keep one", key.start_mark)
+            raise ConstructorError(None, None, f"key {key.value[:40]!r} is given twice: keep one", key.start_mark)
         seen.add(key.value)
 
 

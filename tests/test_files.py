@@ -96,6 +96,7 @@ def test_a_missing_json_is_refused_by_name(tmp_path):
         (b"[NaN]", "is not valid JSON .*NaN is no JSON number"),
         (b'{"a": -Infinity}', "is not valid JSON .*-Infinity is no JSON number"),
         (b"9" * 5000, "is not valid JSON "),
+        (b"[1]", "is not valid JSON .*no object"),
     ],
 )
 def test_a_json_that_is_none_is_refused_in_a_sentence(tmp_path, data, said):

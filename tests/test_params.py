@@ -37,6 +37,11 @@ def test_every_section_has_a_schema_and_every_schema_a_section():
     assert {file.parent.name for file in (ROOT / "replications").glob("*/params.py")} == set(SECTIONS)
 
 
+def test_a_section_that_no_room_knows_is_refused():
+    with pytest.raises(Refusal, match=r"^params\.yaml: gym: replications/gym/params\.py should say"):
+        check({}, "gym", FILE)
+
+
 @pytest.mark.parametrize("room", SECTIONS)
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_stage_gets_what_the_file_says(room, profile):

@@ -47,7 +47,7 @@ def is_intact(folder: Path) -> bool:
         held = manifest["holds"]
         changed = [name for name, record in held.items() if _stat(folder / name) != (record["bytes"], record["time"])]
         whole = bool(shards(manifest)) and all(files.sha256(folder / name) == held[name]["sha256"] for name in changed)
-    except (OSError, Refusal, KeyError, TypeError):
+    except (OSError, Refusal, KeyError, TypeError, AttributeError):
         return False
     if whole and changed:
         with contextlib.suppress(OSError):  # a cache that others own may be read-only

@@ -161,7 +161,13 @@ def empty_manifest(path):
     path.with_name("manifest.json").write_text("{}")
 
 
-@pytest.mark.parametrize("harm", [truncate, flip_a_byte, os.remove, cut_manifest, empty_manifest])
+def manifest_that_lists_nothing(path):
+    path.with_name("manifest.json").write_text('{"holds": []}')
+
+
+@pytest.mark.parametrize(
+    "harm", [truncate, flip_a_byte, os.remove, cut_manifest, empty_manifest, manifest_that_lists_nothing]
+)
 def test_a_damaged_folder_is_made_again(gguf_entry, counted, harm):
     folder = weights.materialise(gguf_entry)
     sound = files.sha256(folder / "model.safetensors")
