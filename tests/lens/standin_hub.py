@@ -27,7 +27,7 @@ class Hub:
     trouble_at_cdn: dict[str, list] = field(default_factory=dict)
     retry_after: str | None = None  # header beside 429 and 503
     states_sizes: bool = True  # of small files, in answer to HEAD
-    pause: float = 0.0  # seconds before every MiB of a large file
+    gate: threading.Event | None = None  # large files are sent once it is set
     hashes: dict[bytes, str] = field(default_factory=dict)  # computed once: the real hub does not hash while it answers
     url: str = ""
     cdn: str = ""
@@ -95,8 +95,9 @@ def handler(hub: Hub):
             total = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if span else {}
             self.reply(status, dict(headers) | total | {"Content-Length": str(len(data) - start)}, length=False)
             end = hub.stall_after if hub.stall_after is not None and len(data) > LARGE else len(data)
+            if hub.gate is not None and len(data) > LARGE:
+                hub.gate.wait(60)
             for at in range(start, end, BLOCK):
-                time.sleep(hub.pause)
                 self.wfile.write(data[at : min(at + BLOCK, end)])
             if end < len(data):
                 self.wfile.flush()

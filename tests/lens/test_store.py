@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -23,17 +24,25 @@ def start(code: str, *arguments: str, **options) -> subprocess.Popen:
                             stderr=subprocess.PIPE, **options)  # fmt: skip
 
 
-def test_two_processes_that_want_one_file_fetch_it_once_and_whole(serve, cache, tiny):
+def test_two_processes_that_want_one_file_fetch_it_once_and_whole(serve, cache, tiny, tmp_path):
     contents = {"model.safetensors": os.urandom(1 << 20) * 8, "config.json": b"{}"}
-    hub = serve(contents, pause=0.1)
-    entry = tiny.make_entry(tiny.hub_source(contents))
-    both = [start(FETCH, entry.model_dump_json()) for _ in range(2)]
-    said = [process.communicate(timeout=60)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    hub = serve(contents, gate=threading.Event())
+    entry = tiny.make_entry(tiny.hub_source(contents)).model_dump_json()
+    logs = [tmp_path / "one", tmp_path / "two"]
+    line = [sys.executable, "-c", FETCH, entry]
+    both = []
+    for log in logs:
+        with open(log, "w") as out:
+            both.append(subprocess.Popen(line, stderr=out))
+    deadline = time.monotonic() + 60
+    while "at work on someone/tiny/model.safetensors: waiting" not in "".join(log.read_text() for log in logs):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    hub.gate.set()
+    assert [process.wait(60) for process in both] == [0, 0]
     assert [name for name, _ in hub.sent].count("model.safetensors") == 1
     assert store.stored(cache, tiny.sha(contents["model.safetensors"])).read_bytes() == contents["model.safetensors"]
     assert tiny.in_partial(cache) == []
-    assert "another process is at work on someone/tiny/model.safetensors: waiting" in "".join(said)
 
 
 def test_two_processes_that_unpack_one_wheel_do_not_meet(packaged, cache, tiny):
