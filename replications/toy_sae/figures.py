@@ -46,7 +46,7 @@ def draw_grid(stem: Path, rows: list[Row], n_true: int) -> None:
             ax.set_xlabel("L1 coefficient")
             ax.set_title(title)
             figure.colorbar(image, ax=ax)
-        axes[0].set_ylabel(f"features of the dictionary / {n_true}")
+        axes[0].set_ylabel(f"features / {n_true}")
         figure.suptitle("How well dictionaries of the toy find its features, by L1 coefficient and size")
 
 
