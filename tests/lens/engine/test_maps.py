@@ -1,11 +1,14 @@
 """One pass over the layers gives the numbers of one forward pass per cell."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import random_pairs, tiny_model
 
+from replications import progress
 from replications.lens import patching
 from replications.lens.engine import maps
 
@@ -74,3 +77,19 @@ def test_the_model_is_left_as_it_was():
 def test_an_encoder_is_refused():
     with pytest.raises(ValueError, match="an encoder is asked"):
         maps.patch_maps(tiny_model("bert").hf_model, patching.batch_pairs(*random_pairs([4], {2})), heads=False)
+
+
+def test_all_of_the_work_is_reported(monkeypatch):
+    tiny, batch, seen = tiny_model("gpt2"), patching.batch_pairs(*random_pairs([9, 6, 7], changed={4, 2})), []
+    step = progress.step
+
+    @contextmanager
+    def watched(doing, total):
+        with step(doing, total) as one:
+            yield one
+        seen.append((doing, one.done))
+
+    monkeypatch.setattr(progress, "step", watched)
+    maps.patch_maps(tiny.hf_model, batch, heads=True, budget=1 << 16)
+    maps.behaviour(tiny.hf_model, batch)
+    assert seen == [("patching", pytest.approx(3)), ("asking", pytest.approx(3))]
