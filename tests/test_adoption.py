@@ -5,11 +5,10 @@ import sys
 import types
 
 import pytest
-import yaml
 
 from replications import adoption, places, trial
 from replications.errors import Refusal
-from replications.files import read_json, write_json
+from replications.files import read_json, read_yaml, write_json
 from replications.settings import load_settings
 
 NEW, LINED = "gpt2", "smollm2-135m"
@@ -26,7 +25,7 @@ def here(checkout, block, estimate, monkeypatch):
     checkout.pipeline(model=model, ioi=looped, rome=looped)
     params = checkout.root / "params.yaml"
     lines = "\n".join(f"  {name}: {{model: {run['model']}, language: {run['language']}}}  # said"
-                      for name, run in yaml.safe_load(params.read_text())["runs"].items())  # fmt: skip
+                      for name, run in read_yaml(params)["runs"].items())  # fmt: skip
     params.write_text(f"profile: default\n\n# the matrix\nruns:\n{lines}\n\nmodels: [{LINED}]\n\nioi: {{seed: 1}}\n")
     load = types.ModuleType("replications.lens.load")
     load.manifest = lambda model: {"id": model, "safetensors": "0123"}

@@ -1,11 +1,12 @@
 """Stages side by side: order, failures, the lock, and what is said at the end."""
 
+import json
 import subprocess
 
 import pytest
-import yaml
 
 from replications import repro
+from replications.files import read_yaml
 from replications.pipeline import Plan, Stage, plan, stages, upstream
 
 FILES = {"a": [], "b": ["a"], "c": [], "d": ["c"], "report": ["b"]}
@@ -61,13 +62,13 @@ def test_the_lock_is_what_dvc_would_have_written(tmp_path):
                                              "outs": [{"out-${item.n}": {"cache": False, "persist": True}}]}},
         "two": {"cmd": "cat out-1 out-2 > end", "deps": ["out-1", "out-2"], "outs": [{"end": {"cache": False}}]},
     }  # fmt: skip
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": blocks}, sort_keys=False))
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": blocks}))
     call("dvc", "repro", "-q")
-    lock = yaml.safe_load((tmp_path / "dvc.lock").read_text())
+    lock = read_yaml(tmp_path / "dvc.lock")
     (tmp_path / "dvc.lock").unlink()
     made = plan(stages(tmp_path), lambda need: "")
     assert not [one.failure for one in repro.run(made, tmp_path, 2, repro.recorder(tmp_path)) if one.failure]
-    assert yaml.safe_load((tmp_path / "dvc.lock").read_text()) == lock
+    assert read_yaml(tmp_path / "dvc.lock") == lock
     assert "up to date" in call("dvc", "status")
 
 

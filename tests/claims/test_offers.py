@@ -3,10 +3,10 @@
 import json
 
 import pytest
-import yaml
 
 from replications.claims.ledger import rooms
 from replications.claims.offers import KNOWN_TO_THE_ENGINE, ON_THE_ENGINE, WITH_DICTIONARIES, absence
+from replications.files import read_yaml
 from replications.lens.catalogue import load_catalogue
 from replications.settings import ROOT, load_settings
 
@@ -48,14 +48,13 @@ def test_without_one_the_row_says_what_is_missing(checkout, room, model, missing
 @pytest.mark.parametrize("section", [None, 3, {}, {"l1": None}, {"l1": []}])
 def test_a_malformed_section_has_no_coefficient(checkout, section):
     file = checkout.root / "params.yaml"
-    file.write_text(json.dumps(yaml.safe_load(file.read_text()) | ({} if section is None else {"sae": section})))
-    if section != 3:  # settings refuse a section that is no mapping
-        assert "no l1" in absence("sae", SMALL, checkout.root)
+    file.write_text(json.dumps(read_yaml(file) | ({} if section is None else {"sae": section})))
+    assert "no l1" in absence("sae", SMALL, checkout.root)
 
 
 def test_with_its_coefficient_a_dictionary_can_be_trained(checkout):
     file = checkout.root / "params.yaml"
-    params = yaml.safe_load(file.read_text()) | {"sae": {"l1": {"gpt2": {"resid_pre": 0.1}}}}
+    params = read_yaml(file) | {"sae": {"l1": {"gpt2": {"resid_pre": 0.1}}}}
     file.write_text(json.dumps(params))
     assert "`replicate run sae --model gpt2 --language en`" in absence("sae", "gpt2", checkout.root)
 
@@ -71,7 +70,7 @@ def test_the_engine_knows_what_is_said_of_it():
 
 
 def test_rooms_that_need_a_coefficient_are_those_that_run_its_matrix():
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = read_yaml(ROOT / "dvc.yaml")["stages"]
     assert {room for room in rooms() if stages[room].get("foreach") == "${sae_runs}"} == set(WITH_DICTIONARIES)
     assert set(ON_THE_ENGINE) <= set(rooms())
     assert {run.model for run in load_settings().matrices["sae_runs"].values()} <= set(

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
+from replications.files import read_yaml
 from replications.report import plots
 from replications.settings import DATA
 
@@ -87,7 +87,7 @@ def every_script(tmp_path_factory):
 
 
 def test_every_language_of_the_catalogue_has_its_glyphs(every_script):
-    models = yaml.safe_load((DATA / "catalogue" / "models.yaml").read_text())
+    models = read_yaml(DATA / "catalogue" / "models.yaml")
     spoken = {language for model in models.values() for language in model["languages"]}
     assert spoken <= set(WRITTEN), "give WRITTEN a word of the new language"
     axes, _, names = every_script
