@@ -30,7 +30,7 @@ def adopt(model: str, language: str, room: str | None, root: Path) -> None:
     local, settings = root / places.LOCAL, load_settings(root)
     for folder in (local, root / "reports"):
         places.recover(folder)
-        files.sweep(folder)
+    files.sweep(root / "reports")
     matrices = {name: room_stage(name, {"model": model, "language": language}, root)[1] for name in rooms(root)}
     chosen = whole_lines(found(local, model, language, room, settings), room, matrices, settings)
     for asked in chosen:

@@ -59,10 +59,10 @@ def guarded(program: Callable[[list[str]], object]) -> int:
     except SystemExit as end:
         _flush()
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        _silence()
-        return 1
     except BaseException as error:
+        if isinstance(error, BrokenPipeError) and _output_fails(error):  # whoever reads our output has seen enough
+            _silence()
+            return 1
         if hasattr(error, "exit_code"):  # of the command line itself: how it is used, or that it has said all
             if hasattr(error, "show"):
                 error.show()
@@ -111,19 +111,26 @@ def command(words: list[str]) -> str:
 
 def _of_system(error: OSError) -> str:
     said = error.strerror or _first_line(error)
+    if error.filename is None and _output_fails(error):
+        return f"standard output: {said}: send it to a place that takes it"
     where = error.filename if error.filename is not None else _near(error)
     if isinstance(where, bytes):
         where = os.fsdecode(where)
     remedy = REMEDIES.get(error.errno or 0)
-    if where is None and _is_output(error):
-        where, remedy = "standard output", "send it to a place that takes it"
     return f"{where or 'a file or a connection'}: {said}" + (f": {remedy}" if remedy else "")
 
 
-def _is_output(error: OSError) -> bool:
-    """Whether it is the program's own output that could not be written."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    return not frames or frames[-1][0].f_code.co_name in ("guarded", "_write_buffer", "_check_buffer", "write", "flush")
+def _output_fails(error: OSError) -> bool:
+    """Whether the program's own output cannot be written: what it printed last, or what still waits to be."""
+    if any(frame.f_code.co_name == "_write_buffer" for frame, _ in traceback.walk_tb(error.__traceback__)):  # rich's
+        return True
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    except ValueError:
+        return False
+    return False
 
 
 def _is_damage(error: BaseException) -> bool:

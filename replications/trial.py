@@ -7,6 +7,7 @@ beside its files says what made it, so that `replicate adopt` can tell whether i
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,9 +65,9 @@ def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None])
     evidence = folder == (root / "reports").resolve()
     if evidence:
         arithmetic.one_thread()
-    for written in {folder, root / "reports"}:
+    for written in {folder, (root / "reports").resolve()}:
         places.recover(written)
-        files.sweep(written)
+    files.sweep(root / "reports")
     target = folder / Path(*asked.place)
     stage = import_module(f"replications.{asked.room}.stage")
     with places.replaced(folder, asked.place) as fresh:
@@ -77,7 +78,11 @@ def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None])
             raise Stopped(stopped(asked, folder, root)) from None
         if not evidence:
             files.write_json(fresh / RECORD, record | {"weights": weights(asked.model, root)})
-    rows = ledger.run_verdicts(asked.room, target / "metrics.json", root)
+    try:
+        rows = ledger.run_verdicts(asked.room, target / "metrics.json", root)
+    except Refusal as refusal:  # the run is whole all the same, and may have taken hours
+        print(f"{_shown(target, root)} is written, but cannot be judged: {refusal}", file=sys.stderr)
+        return
     if evidence:
         print(f"{_shown(target, root)}: {counts(rows)}")
     else:

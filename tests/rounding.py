@@ -38,7 +38,8 @@ def mode():
             first = result[0] if isinstance(result, tuple) else result
             if name in REDUCTIONS and first.dtype in (torch.float32, torch.float64):
                 call = name, *(tuple(each.shape) for each in args if isinstance(each, torch.Tensor))
-                first.mul_(factors(call, tuple(first.shape), first.dtype))
+                moved = first * factors(call, tuple(first.shape), first.dtype)
+                first.copy_(moved.where(first != first.round(), first))  # what is whole was counted, in no order
             return result
 
     return Rounding()

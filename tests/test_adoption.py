@@ -1,5 +1,6 @@
 """`replicate adopt`: from trial to evidence, where it would come out the same, and a line's rooms all have run."""
 
+import json
 import subprocess
 import sys
 import types
@@ -24,9 +25,11 @@ def here(checkout, block, estimate, monkeypatch):
     model = {"foreach": "${models}", "do": {"cmd": "true", "outs": ["reports/models/${item}.json"]}}
     checkout.pipeline(model=model, ioi=looped, rome=looped)
     params = checkout.root / "params.yaml"
+    given = read_yaml(params)
     lines = "\n".join(f"  {name}: {{model: {run['model']}, language: {run['language']}}}  # said"
-                      for name, run in read_yaml(params)["runs"].items())  # fmt: skip
-    params.write_text(f"profile: default\n\n# the matrix\nruns:\n{lines}\n\nmodels: [{LINED}]\n\nioi: {{seed: 1}}\n")
+                      for name, run in given["runs"].items())  # fmt: skip
+    text = f"profile: default\n\n# the matrix\nruns:\n{lines}\n\nmodels: [{LINED}]\n\nioi: {json.dumps(given['ioi'])}\n"
+    params.write_text(text)
     load = types.ModuleType("replications.lens.load")
     load.manifest = lambda model: {"id": model, "safetensors": "0123"}
     monkeypatch.setitem(sys.modules, load.__name__, load)

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from replications import cli, settings, trial
 from replications.edge import Stopped
 from replications.errors import Refusal
-from replications.files import read_json, write_json
+from replications.files import read_json, read_yaml, write_json
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 COMMANDS = [
@@ -227,6 +228,20 @@ def test_run_refuses_wrong_params_before_the_stage_is_imported(calls, here):
     assert calls == []
     invoke("run", "audit")
     assert len(calls) == 1
+
+
+def test_languages_says_what_it_compared_and_where_that_lies(here, monkeypatch):
+    import pandas
+
+    from replications.layer_probing import languages
+
+    file = here.root / "params.yaml"
+    section = read_yaml(settings.find_root(Path(__file__)) / "params.yaml")["layer_probing"]
+    file.write_text(json.dumps(read_yaml(file) | {"layer_probing": section}))
+    table = pandas.DataFrame({"language": ["en", "fr", "all"]})
+    monkeypatch.setattr(languages, "compare", lambda folder, stem, **options: table)
+    stem = here.root / "reports" / "languages" / SMALL
+    assert invoke("languages", SMALL) == f"{stem}.csv, .svg and .png compare en, fr: 3 rows\n"
 
 
 def test_report_writes_both_files(here):

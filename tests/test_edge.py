@@ -118,6 +118,19 @@ def test_a_full_disk_under_the_output_is_one_sentence():
     assert done.stderr.count("\n") == 1
 
 
+def test_a_reader_that_has_seen_enough_hears_nothing():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = replicate("models", stdout=closed)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_connection_that_breaks_is_told(asked, capsys):
+    assert edge.guarded(raising(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == 1
+    assert capsys.readouterr().err == "a file or a connection: Broken pipe\n"
+
+
 def test_a_cache_that_is_a_file_is_one_sentence(tmp_path):
     cache = tmp_path / "cache"
     cache.touch()

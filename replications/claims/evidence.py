@@ -65,10 +65,14 @@ def read_evidence(file: Path, root: Path = ROOT) -> Evidence:
 
 
 def not_whole(file: Path, why: str, root: Path = ROOT) -> Refusal:
-    """The refusal of a metrics.json; the file is named from the root of the checkout, alike on every machine."""
-    name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file
+    """The refusal of a metrics.json."""
     rebuild = rebuild_command(*file.parts[-4:-1], root)
-    return Refusal(f"{name} is not whole evidence ({why}): rebuild it with `{rebuild}`")
+    return Refusal(f"{name_of(file, root)} is not whole evidence ({why}): rebuild it with `{rebuild}`")
+
+
+def name_of(file: Path, root: Path) -> str:
+    """A file of the checkout from its root, alike on every machine; one that lies elsewhere by its whole path."""
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 
 
 def rebuild_command(room: str, model: str, language: str, root: Path = ROOT) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.claims.compare import Judgement, as_text, judge
-from replications.claims.evidence import Evidence, Place, find, node, read_evidence, room_evidence
+from replications.claims.evidence import Evidence, Place, find, name_of, node, read_evidence, room_evidence
 from replications.claims.offers import absence
 from replications.claims.schema import OWN_LANGUAGE, Claim, Criterion, Finding, Verdict, read_claims
 from replications.errors import Refusal
@@ -144,7 +144,7 @@ def _judged(
             found = find(tree, criterion)
             judged.append(found and judge(criterion, found, whole_interval=criterion is not claim))
         except Refusal as refusal:
-            raise Refusal(f"{evidence.file.relative_to(root).as_posix()}: {refusal}") from None
+            raise Refusal(f"{name_of(evidence.file, root)}: {refusal}") from None
     measured, control = judged
     if measured is None:
         raise Refusal(_lacking(evidence, criterion))

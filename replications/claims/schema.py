@@ -229,10 +229,11 @@ def read_claims(file: Path) -> list[Claim]:
     blocks = read_yaml(file)
     if not isinstance(blocks, list):
         raise Refusal(f"{file} should be a YAML list with one block per claim")
-    return [_claim(block, f"{file}: claim {number}") for number, block in enumerate(blocks, start=1)]
+    return [as_claim(block, f"{file}: claim {number}") for number, block in enumerate(blocks, start=1)]
 
 
-def _claim(block: Any, place: str) -> Claim:
+def as_claim(block: Any, place: str) -> Claim:
+    """One block of claims.yaml; a refusal begins with `place` and names the field and what would be right."""
     if not isinstance(block, dict):
         raise Refusal(f"{place} should be a mapping that starts with its id")
     try:

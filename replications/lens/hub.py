@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLACE = "the model hub"
 TIMEOUT = 10.0  # seconds of silence about a file's metadata
+UNSTATED = 1 << 28  # bytes that are taken of a file whose size the hub does not state, as a proxy may do to small ones
 NOT_THERE = ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")  # httpx' names
 REFUSED = {401: "asks for a login for", 403: "does not give everybody", 404: "does not have"}
 
@@ -104,6 +105,11 @@ class _Check:
         return self.pinned or recorded
 
     @property
+    def most(self) -> int:
+        """Bytes after which a transfer ends."""
+        return UNSTATED if self.size is None else self.size
+
+    @property
     def partial(self) -> str:
         """Name of the file in partial/ and of the lock under which it is written."""
         return re.sub(r"\W", "", self.sha256 or self.etag) or "unnamed"
@@ -148,18 +154,16 @@ def _bring(url: str, check: _Check, cache: Path) -> Path:
     """
     from huggingface_hub.errors import HTTPError
 
-    if check.size is None:
-        raise Refusal(f"{check.name}: the hub does not say how many bytes it has, so none are taken")
     partial = cache / "partial" / check.partial
     partial.parent.mkdir(parents=True, exist_ok=True)
     with open(partial, "ab") as out:
-        if out.tell() > check.size:
+        if out.tell() > check.most:
             out.truncate(0)  # more than there is: not a beginning of this file
         try:
             network.patiently(lambda: _go_on(url, check, out), _wait_of)
         except _TooMuch:
             partial.unlink()
-            said = f"expected {check.size} bytes, and more came"
+            said = f"expected {check.most} bytes, and more came"
             raise Refusal(f"{check.name} is longer than the hub announced: {said}") from None
         except (OSError, HTTPError) as error:
             if getattr(error, "errno", None) in store.DISK:
@@ -176,7 +180,7 @@ def _go_on(url: str, check: _Check, out: BinaryIO) -> None:
 
     start = out.seek(0, os.SEEK_END)
     options = {"expected_size": check.size, "displayed_filename": check.name.rpartition("/")[2]}
-    http_get(url, _Bounded(out, check.size), resume_size=start, headers=build_hf_headers(), **options)
+    http_get(url, _Bounded(out, check.most), resume_size=start, headers=build_hf_headers(), **options)
 
 
 def _stopped(check: _Check, got: int, error: Exception) -> Refusal:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ def keep(identity: Mapping[str, Any], cache: Path | None = None) -> Iterator[Kee
     """
     cache = cache or store.cache_root()
     folder = _place(identity, cache)
-    with store.locked(cache, folder.name, folder.name.partition("@")[0]):
+    with ExitStack() as held:
+        with store.writing(cache):  # of what the block itself writes, elsewhere, this could not speak
+            held.enter_context(store.locked(cache, folder.name, folder.name.partition("@")[0]))
         for old in folder.parent.glob(f"{_owner(identity)}@*"):
             if old != folder:
                 _clear(cache, old)

@@ -144,7 +144,6 @@ def adopt(cache: Path, path: Path, expected: str | None, name: str) -> Path:
 
 def put(cache: Path, place: Path, data: bytes) -> Path:
     """Write a file of the cache whole or not at all; what a killed process leaves of it is removed by the next."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     with writing(cache), workspace(cache) as folder:
         (folder / "file").write_bytes(data)
         place.parent.mkdir(parents=True, exist_ok=True)

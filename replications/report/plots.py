@@ -72,6 +72,7 @@ def families() -> tuple[str, ...]:
 
     for file in font_files():
         fontManager.addfont(file)
+        fontManager.ttflist.insert(0, fontManager.ttflist.pop())  # before the machine's own font of that name
     added = {entry.fname: entry.name for entry in fontManager.ttflist}
     return "DejaVu Sans", *(added[str(file)] for file in font_files())
 

@@ -1,12 +1,16 @@
 """A claim is either well formed or refused in one sentence that says where and what would be right."""
 
+import contextlib
 import json
 import math
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from replications.claims.schema import Claim, Criterion, Estimate, read_claims
+from replications.claims.compare import as_text
+from replications.claims.schema import Claim, Criterion, Estimate, as_claim, read_claims
 from replications.errors import Refusal
 
 GENERAL = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
@@ -120,8 +124,7 @@ def test_a_finding_elsewhere_needs_the_general_form_and_comes_once(tmp_path, blo
         ("- 3", "claim 1 should be a mapping"),
         ("- - id", "claim 1 should be a mapping"),
         ("-", "claim 1 should be a mapping"),
-        ("", "should be a YAML list"),
-        ("- {1: 2, id: 3}", "claim 1 .3.: field "),
+        ("- {paper: 2}", "claim 1 .no id.: field "),
         ("- {a: [", "is not readable YAML"),
     ],
 )
@@ -166,3 +169,27 @@ def test_a_value_has_a_sample():
     assert Estimate(value=None, ci_low=None, ci_high=None, n=0).n == 0
     with pytest.raises(ValidationError, match="1 or more"):
         Estimate(value=0.5, ci_low=None, ci_high=None, n=0)
+
+
+FIELDS = st.sampled_from(list(Claim.model_fields))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.dates()
+TREES = st.recursive(
+    SCALARS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(FIELDS | st.integers(), below, max_size=5),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+def test_whatever_a_block_is_it_is_refused_in_a_sentence(tree):
+    with pytest.raises(Refusal, match=r"^place( \(|\b)"):
+        as_claim(tree, "place")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FIELDS, TREES)
+def test_whatever_a_field_holds_the_claim_is_whole_or_refused(block, field, value):
+    made = None
+    with contextlib.suppress(Refusal):
+        made = as_claim(block() | {field: value}, "place")
+    assert made is None or as_text(made)

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from replications.ioi_faithfulness import circuits, criteria
 from replications.ioi_faithfulness.circuits import Circuit
@@ -47,8 +48,10 @@ def test_sets_are_sets(helpers):
     at = helpers.setting()
     tested = criteria.put_to_test(at.bench, at.circuit)
     heads = at.circuit.heads[:3]
+    nodes = at.circuit.nodes_of(heads), at.circuit.nodes_of(heads[::-1])
+    assert torch.equal(*(at.bench.mask(some) for some in nodes))
     one, other = tested.without([heads, heads[::-1]])
-    np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(one, other, atol=1e-5)  # logits; a kernel may sum the rows of a batch in different ways
 
 
 def test_random_circuits_are_reproducible_and_differ(helpers):
@@ -109,4 +112,4 @@ def test_minimality_is_the_difference_that_one_head_makes(helpers):
     assert gone.shape == there.shape == (len(at.circuit.heads), 8)
     i = at.circuit.heads.index((2, 0))
     expected = tested.without([[(2, 1), (2, 0)], [(2, 1)]])
-    np.testing.assert_array_equal([gone[i], there[i]], expected)
+    np.testing.assert_allclose([gone[i], there[i]], expected, atol=1e-5)  # logits; that batch holds more sets

@@ -116,6 +116,17 @@ def test_a_hub_that_sends_more_than_it_announced_is_not_read_to_the_end(serve, c
     assert tiny.in_partial(cache) == tiny.in_store(cache) == []
 
 
+def test_a_file_whose_size_is_not_stated_is_taken_but_not_forever(serve, tiny, monkeypatch):
+    contents = {"model.safetensors": bytes(900), "config.json": bytes(800)}
+    serve(contents, states_sizes=False)
+    assert set(sources.fetch(tiny.make_entry(tiny.hub_source(contents))).files) == set(contents)
+    monkeypatch.setattr(hub, "UNSTATED", 500)
+    contents = {"model.safetensors": bytes(901), "config.json": bytes(800)}
+    serve(contents, states_sizes=False)
+    with pytest.raises(Refusal, match="expected 500 bytes, and more came"):
+        sources.fetch(tiny.make_entry(tiny.hub_source(contents)))
+
+
 def test_an_endpoint_that_is_no_address_is_unavailable(cache, tiny, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "nonsense")
     with pytest.raises(Unavailable, match="the hub does not give"):

@@ -7,6 +7,7 @@ import threading
 import pytest
 import torch
 
+from replications.errors import Refusal
 from replications.lens import shards
 
 IDENTITY = {"room": "tracing", "model": "tiny", "language": "en", "params": {"n": 3}}
@@ -115,3 +116,17 @@ with shards.keep({IDENTITY!r}, Path(sys.argv[1])) as kept:
         waiting.join(30)
     assert ended
     assert counted.calls == 2
+
+
+def test_a_cache_that_cannot_be_written_is_refused_by_its_name(tmp_path, counted):
+    (tmp_path / "cache").write_bytes(b"")
+    with (
+        pytest.raises(Refusal, match=r"the cache .*/cache cannot be written \("),
+        shards.keep(IDENTITY, tmp_path / "cache"),
+    ):
+        pass
+
+
+def test_what_the_block_cannot_write_is_not_put_down_to_the_cache(tmp_path):
+    with pytest.raises(FileExistsError), shards.keep(IDENTITY, tmp_path):
+        (tmp_path / "locks").mkdir()

@@ -107,6 +107,15 @@ def test_what_no_font_has_is_written_by_its_code_point():
     assert plots.legible("a\u0007b \ue000 \U0001f9ff हि") == "a⟨U+0007⟩b ⟨U+E000⟩ ⟨U+1F9FF⟩ हि"
 
 
+def test_fonts_are_the_packaged_ones_whatever_the_machine_has():
+    """A system's font of the same name would give other bytes."""
+    from matplotlib import font_manager
+
+    first, *others = plots.families()
+    assert [font_manager.findfont(name) for name in others] == [str(file) for file in plots.font_files()]
+    assert "mpl-data" in font_manager.findfont(first)
+
+
 def test_scripts_are_shaped():
     """Devanagari's vowel sign i stands before its consonant, conjuncts are one glyph: matplotlib shapes since 3.11."""
     import matplotlib

@@ -13,11 +13,12 @@ from replications import progress
 from replications.lens.engine import cells as tables
 from replications.lens.engine import metrics
 from replications.lens.engine.cells import grid, single, windows
-from replications.lens.engine.patch import BUDGET, Report, patch
-from replications.lens.engine.runs import run
+from replications.lens.engine.patch import BUDGET, patch
+from replications.lens.engine.runs import Report, run
 from replications.lens.engine.stack import Stack
 from replications.lens.patching import Behaviour, Maps, PairBatch
 
+RUNS = 0.05  # about what the two unpatched runs take of a map's time; only shown
 KINDS = {"resid_post": 1, "mlp_out": 10, "attn_out": 10}  # sites of a causal trace and the width of their windows
 
 
@@ -32,12 +33,8 @@ def patch_maps(hf_model: Any, batch: PairBatch, *, heads: bool, budget: int = BU
         raise ValueError(f"{stack.config.model_type}: an encoder is asked at a position of its own: use run and patch")
     every, parts = torch.arange(len(batch.answers), device=batch.answers.device), []
     with progress.step("patching", len(every)) as step:
-        for rows in every.split(_pairs(stack, batch, budget)):
-
-            def report(share: float, pairs: int = len(rows)) -> None:
-                step.advance(share * pairs)
-
-            parts.append(_part(stack, batch.rows(rows), batch.width, heads, budget, report))
+        for part in map(batch.rows, every.split(_pairs(stack, batch, budget))):
+            parts.append(_part(stack, part, batch.width, heads, budget, _counted(step, part)))
     clean, corrupted, resid, z = zip(*parts, strict=True)
     return Maps(torch.cat(clean), torch.cat(corrupted), torch.cat(resid, -1), torch.cat(z, -1) if heads else None)
 
@@ -47,13 +44,19 @@ def behaviour(hf_model: Any, batch: PairBatch, *, budget: int = BUDGET) -> Behav
     """The same as `patching.behaviour`, from the plain transformers model."""
     stack, parts = Stack(hf_model), []
     rows = torch.arange(len(batch.answers), device=batch.answers.device)
-    for some in progress.watched(rows.split(_pairs(stack, batch, budget // 4)), "asking"):
-        part = batch.rows(some)
-        both = (torch.cat([part.clean, part.corrupted]), torch.cat([part.clean_mask, part.corrupted_mask]))
-        clean, corrupted = stack.logits(run(stack, *both).answer_state).chunk(2)
-        right = clean.softmax(-1).gather(1, part.answers)[:, 0]
-        parts.append((*(_difference(logits, part.answers) for logits in (clean, corrupted)), right))
+    with progress.step("asking", len(rows)) as step:
+        for part in map(batch.rows, rows.split(_pairs(stack, batch, budget // 4))):
+            both = (torch.cat([part.clean, part.corrupted]), torch.cat([part.clean_mask, part.corrupted_mask]))
+            states = run(stack, *both, report=_counted(step, part)).answer_state
+            clean, corrupted = stack.logits(states).chunk(2)
+            right = clean.softmax(-1).gather(1, part.answers)[:, 0]
+            parts.append((*(_difference(logits, part.answers) for logits in (clean, corrupted)), right))
     return Behaviour(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _counted(step: progress.Step, part: PairBatch) -> Report:
+    """Counts the pairs of a part as their shares of the work are done."""
+    return lambda share: step.advance(share * len(part.answers))
 
 
 def _difference(logits: Float[Tensor, "n vocab"], answers: Int[Tensor, "n 2"]) -> Float[Tensor, " n"]:
@@ -73,7 +76,7 @@ def _part(
     """The maps of some pairs; the batch may be narrower than `width`: its columns are the last ones."""
     n, sites = len(batch.answers), ("z",) if heads else ()
     both = (torch.cat([batch.clean, batch.corrupted]), torch.cat([batch.clean_mask, batch.corrupted_mask]))
-    clean, corrupted = run(stack, *both, sites=sites).halves()
+    clean, corrupted = run(stack, *both, sites=sites, report=lambda share: report(RUNS * share)).halves()
     metric = metrics.logit_diff(batch.answers)
     rows = torch.arange(n, device=batch.answers.device)
     base = metric(stack, corrupted.answer_state, rows)
@@ -84,7 +87,9 @@ def _part(
     if heads:
         last = torch.tensor([batch.width - 1], device=rows.device)
         cells = cells + grid("z", single(stack.n_layers), last, rows, heads=range(stack.n_heads))
-    values = patch(stack, corrupted, clean, cells, metric, budget=budget, report=report)
+    values = patch(
+        stack, corrupted, clean, cells, metric, budget=budget, report=lambda share: report((1 - RUNS) * share)
+    )
     at = every[wanted]
     resid[at.start, at.column + width - batch.width, at.row] = values[: len(wanted)]
     z = values[len(wanted) :].view(stack.n_layers, stack.n_heads, n) if heads else None

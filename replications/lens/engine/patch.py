@@ -7,7 +7,7 @@ the unembedding but one, and cells that cannot differ from the base run, because
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,12 +15,11 @@ from torch import Tensor
 
 from replications.lens.engine.cells import ALL, SITES, Cells
 from replications.lens.engine.metrics import Metric
-from replications.lens.engine.runs import TOKENS, Run
+from replications.lens.engine.runs import TOKENS, Report, Run
 from replications.lens.engine.stack import Stack
 from replications.lens.engine.sweep import Edit, Tracks, answer_states
 
 BUDGET = 4 << 30  # bytes
-Report = Callable[[float], None]  # told how much more of the whole, 1, is done
 
 
 @torch.inference_mode()

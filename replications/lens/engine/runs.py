@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from replications.lens.engine.stack import Stack
 
 RECORDABLE = ("attn_out", "mlp_out", "resid_mid", "z", "q")
+Report = Callable[[float], None]  # told how much more of the whole, 1, is done
 TOKENS = 1024  # at a time through a layer: enough rows for full speed, and its widest tensors stay in a CPU's caches
 
 
@@ -98,10 +99,12 @@ def run(
     noise: Float[Tensor, "n T d"] | None = None,
     asked: Int[Tensor, " n"] | None = None,
     sites: Sequence[str] = (),
+    report: Report | None = None,
 ) -> Run:
     """Every row's forward pass, with resid_pre, keys, values and `sites` kept.
 
     Prompts of several lengths are padded on the left. Noise is added to the word embeddings (Meng et al. 2022).
+    `report` is told of every layer's share of the work.
     """
     mask = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask
     n, width = tokens.shape
@@ -120,6 +123,8 @@ def run(
             made.values.append(merged["v"])
             for site in sites:
                 made.sites[site].append(merged[site])
+            if report is not None:
+                report(1 / stack.n_layers)
     return made
 
 
