@@ -138,5 +138,5 @@ def test_the_real_params_take_every_kind_of_line():
     )
     added = [line for line in made.splitlines() if line not in file.read_text().splitlines()]
     assert added.count("  gpt2-no: {model: gpt2, language: no}") == 4
-    assert added.count("  gpt2-no: {model: gpt2, language: no, corpus: pud-de}") == 1
+    assert added.count("  gpt2-no: {model: gpt2, language: no, corpus: nlp-id, parallel: pud-de}") == 1
     assert len(added) == 4 + 1 + 2  # and models, datasets
