@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from replications import files, places, trial
+from replications import files, places, trial, yaml12
 from replications.claims.ledger import rooms
 from replications.claims.schema import WEIGHTLESS
 from replications.errors import Refusal

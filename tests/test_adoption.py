@@ -1,5 +1,6 @@
 """`replicate adopt`: from trial to evidence, where it would come out the same, and a line's rooms all have run."""
 
+import json
 import subprocess
 import sys
 import types
@@ -24,9 +25,11 @@ def here(checkout, block, estimate, monkeypatch):
     model = {"foreach": "${models}", "do": {"cmd": "true", "outs": ["reports/models/${item}.json"]}}
     checkout.pipeline(model=model, ioi=looped, rome=looped)
     params = checkout.root / "params.yaml"
+    given = read_yaml(params)
     lines = "\n".join(f"  {name}: {{model: {run['model']}, language: {run['language']}}}  # said"
-                      for name, run in read_yaml(params)["runs"].items())  # fmt: skip
-    params.write_text(f"profile: default\n\n# the matrix\nruns:\n{lines}\n\nmodels: [{LINED}]\n\nioi: {{seed: 1}}\n")
+                      for name, run in given["runs"].items())  # fmt: skip
+    text = f"profile: default\n\n# the matrix\nruns:\n{lines}\n\nmodels: [{LINED}]\n\nioi: {json.dumps(given['ioi'])}\n"
+    params.write_text(text)
     load = types.ModuleType("replications.lens.load")
     load.manifest = lambda model: {"id": model, "safetensors": "0123"}
     monkeypatch.setitem(sys.modules, load.__name__, load)
@@ -134,6 +137,6 @@ def test_the_real_params_take_every_kind_of_line():
         file, trial.Asked("", NEW, "no"), set(settings.matrices), ["nlp-id", "pud-de"], settings
     )
     added = [line for line in made.splitlines() if line not in file.read_text().splitlines()]
-    assert added.count('  gpt2-no: {model: gpt2, language: "no"}') == 4
-    assert added.count('  gpt2-no: {model: gpt2, language: "no", corpus: pud-de}') == 1
+    assert added.count("  gpt2-no: {model: gpt2, language: no}") == 4
+    assert added.count("  gpt2-no: {model: gpt2, language: no, corpus: nlp-id, parallel: pud-de}") == 1
     assert len(added) == 4 + 1 + 2  # and models, datasets

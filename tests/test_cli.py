@@ -166,7 +166,7 @@ def test_a_trial_run_goes_elsewhere_with_its_verdicts_and_what_made_it(calls, he
     assert f"replicate adopt --model {SMALL} --language en" in output
     record = read_json(here.root / place / "run.json")
     assert (record["room"], record["profile"], record["params"], record["weights"]) == (
-        "ioi", "default", {"ioi": {"seed": 1}}, "0123",
+        "ioi", "default", {"ioi": {"seed": 1, "n_prompts": 4, "n_patched": 2, "resamples": 100}}, "0123",
     )  # fmt: skip
     assert record["code"][:12] in output
     assert {path: path.read_bytes() for path in before} == before

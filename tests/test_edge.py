@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-import yaml
+from ruamel.yaml.error import YAMLError
 
 from replications import cli, edge
 from replications.errors import Refusal
@@ -44,7 +44,7 @@ KINDS = [
     (zlib.error("Error -3"), 1, "is damaged (Error -3)"),
     (EOFError("Compressed file ended"), 1, "is damaged (Compressed file ended)"),
     (http.client.BadStatusLine("SSH-2.0"), 1, "the server's answer is not HTTP (SSH-2.0)"),
-    (yaml.YAMLError("found a tab\nat line 3"), 1, "cannot be parsed (found a tab)"),
+    (YAMLError("found a tab\nat line 3"), 1, "cannot be parsed (found a tab)"),
     (json.JSONDecodeError("Expecting value", "x", 0), 1, "cannot be parsed (Expecting value"),
     (ValueError("closing tag '[/]' doesn't match any open tag"), 1, "unexpected ValueError: closing tag"),
     (KeyboardInterrupt(), 130, "stopped: `replicate claims --room ioi` begins again"),
