@@ -31,8 +31,10 @@ def test_states_that_show_the_class_are_told_apart_on_new_types(places):
 
 
 def test_states_that_are_the_word_are_right_half_of_the_time(places):
+    lost = next(place for place in places if place.split == "train" and place.label == 1)
+    places = [place for place in places if place is not lost]  # else only rounding would tell which class is likelier
     kinds = sorted({place.type for place in places})
     states = torch.nn.functional.one_hot(torch.tensor([kinds.index(place.type) for place in places])).float()
     found = minimal_pair.probe_layer(states, places, PLAN)
-    assert found["test.task"].float().mean() == 0.5  # one vector, two labels
+    assert 2 * found["test.task"].sum() == found["test.task"].numel()  # one vector, two labels
     assert torch.allclose(found["article"][:, 0], found["article"][:, 1])

@@ -58,4 +58,4 @@ def test_the_first_position_is_left_alone_where_asked():
     steering = Steering.of(dictionary, [clamp(dictionary, 3, 2.5)] * 3)
     after = steering.after_first(x)
     assert torch.equal(after[:, 0], x[:, 0])
-    assert torch.equal(after[:, 1:], steering(x)[:, 1:])
+    torch.testing.assert_close(after[:, 1:], steering(x)[:, 1:], atol=1e-5, rtol=1e-4)  # a position fewer: other sums
