@@ -100,7 +100,7 @@ def _read(path: Path, schema: type[R]) -> list[R]:
         records = json.loads(read_text(path))
     except FileNotFoundError:
         raise Refusal(f"{path} does not exist") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise Refusal(f"{path} is not readable JSON ({error}): fetch it again") from None
     if not isinstance(records, list) or not records:
         raise Refusal(f"{path} should hold a list of records")
