@@ -11,18 +11,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import conllu
-
 from replications.errors import Refusal
 
 COLUMNS = 10
-_ID = re.compile(r"(?P<word>[1-9]\d*)|(?P<first>[1-9]\d*)-(?P<last>[1-9]\d*)|\d+\.[1-9]\d*")
-_RAW = {name: (lambda line, column: line[column]) for name in ("lemma", "upos", "xpos", "feats", "deps", "misc")}
+_NUMBER = r"[1-9][0-9]{0,8}"
+_ID = re.compile(rf"(?P<word>{_NUMBER})|(?P<first>{_NUMBER})-(?P<last>{_NUMBER})|(?P<empty>(?:0|{_NUMBER})\.{_NUMBER})")
+_HEAD = re.compile(rf"0|{_NUMBER}")
 
 
 @dataclass(frozen=True)
 class Tree:
-    """One sentence: per word its tags, its head (1-based; 0 is the root) and relation, its MISC column and its line."""
+    """One sentence: per word its tags, its head (1-based; 0 is the root) and relation, its MISC column and its line.
+
+    `empty` are the empty nodes: their MISC column and their line.
+    """
 
     id: str
     document: str
@@ -34,6 +36,7 @@ class Tree:
     misc: tuple[str, ...] = ()
     lines: tuple[int, ...] = ()
     comments: tuple[str, ...] = ()
+    empty: tuple[tuple[str, int], ...] = ()
 
 
 def read(text: str, name: str) -> tuple[Tree, ...]:
@@ -64,53 +67,60 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _tree(lines: list[str], start: int, name: str, document: str) -> Tree:
-    numbers = _check_lines(lines, start, name)
-    try:
-        parsed = conllu.parse("\n".join(lines) + "\n\n", field_parsers=_RAW)[0]
-    except conllu.exceptions.ParseException as error:
-        raise Refusal(f"{name}, lines {start}-{start + len(lines) - 1}: {' '.join(str(error).split())}") from None
-    tokens = [token for token in parsed if isinstance(token["id"], int)]
-    about = parsed.metadata
+    words, numbers, empty = _rows(lines, start, name)
+    comments = tuple(line for line in lines if line.startswith("#"))
+    about = _metadata(comments)
     if "sent_id" not in about:
         raise Refusal(f"{name}, line {start}: the sentence should begin with a `# sent_id = ...` line")
-    column = {key: tuple(token[key] for token in tokens) for key in tokens[0]}
-    _check_heads(column["head"], numbers, name)
-    return Tree(
+    _, forms, _, upos, xpos, _, heads, relations, _, misc = zip(*words, strict=True)
+    tree = Tree(
         id=about["sent_id"],
         document=about.get("newdoc id") or about.get("newdoc_id") or document,
-        words=column["form"],
-        upos=column["upos"],
-        xpos=column["xpos"],
-        heads=column["head"],
-        relations=column["deprel"],
-        misc=column["misc"],
+        words=forms,
+        upos=upos,
+        xpos=xpos,
+        heads=tuple(map(int, heads)),
+        relations=relations,
+        misc=misc,
         lines=tuple(numbers),
-        comments=tuple(line for line in lines if line.startswith("#")),
+        comments=comments,
+        empty=tuple(empty),
     )
+    _check_heads(tree.heads, numbers, name)
+    return tree
 
 
-def _check_lines(lines: list[str], start: int, name: str) -> list[int]:
-    """Line numbers of the words, after checking columns, ids, ranges and forms."""
-    numbers, range_ends = [], 0
+def _metadata(comments: tuple[str, ...]) -> dict[str, str]:
+    """What `# key = value` lines say; other comments say nothing."""
+    pairs = (comment[1:].partition("=") for comment in comments)
+    return {key.strip(): value.strip() for key, _, value in pairs if value.strip()}
+
+
+def _rows(lines: list[str], start: int, name: str) -> tuple[list[list[str]], list[int], list[tuple[str, int]]]:
+    """(cells of the words, their line numbers, empty nodes), after checking columns, ids, ranges and forms."""
+    words, numbers, empty, range_ends = [], [], [], 0
     for number, line in enumerate(lines, start=start):
         if line.startswith("#"):
             continue
-        where, cells = f"{name}, line {number}", line.split("\t")
+        where, cells = f"{name}, line {number}", line.rstrip().split("\t")
         if len(cells) != COLUMNS:
             raise Refusal(f"{where}: {COLUMNS} columns separated by tabs are expected, got {len(cells)}")
         matched = _ID.fullmatch(cells[0])
         if matched is None:
-            raise Refusal(f"{where}: {cells[0]!r} is no id of a word (3), a range (3-4) or an empty node (3.1)")
+            raise Refusal(f"{where}: {cells[0][:20]!r} is no id of a word (3), a range (3-4) or an empty node (3.1)")
         if matched["first"]:
-            range_ends = _range_end(matched, len(numbers), range_ends, where)
+            range_ends = _range_end(matched, len(words), range_ends, where)
+        if matched["empty"]:
+            empty.append((cells[-1], number))
         if matched["word"]:
-            _check_word(cells, len(numbers) + 1, where)
+            _check_word(cells, len(words) + 1, where)
+            words.append(cells)
             numbers.append(number)
-    if not numbers:
+    if not words:
         raise Refusal(f"{name}, line {start}: the sentence has no word")
-    if range_ends > len(numbers):
-        raise Refusal(f"{name}, line {start}: a range reaches to word {range_ends} of {len(numbers)}")
-    return numbers
+    if range_ends > len(words):
+        raise Refusal(f"{name}, line {start}: a range reaches to word {range_ends} of {len(words)}")
+    return words, numbers, empty
 
 
 def _range_end(matched: re.Match, n_words: int, previous: int, where: str) -> int:
@@ -125,8 +135,8 @@ def _check_word(cells: list[str], expected: int, where: str) -> None:
         raise Refusal(f"{where}: word {expected} is expected, got {cells[0]}")
     if not cells[1].strip():
         raise Refusal(f"{where}: the word is empty")
-    if not cells[6].isascii() or not cells[6].isdigit():
-        raise Refusal(f"{where}: the head should be the number of a word or 0, not {cells[6]!r}")
+    if not _HEAD.fullmatch(cells[6]):
+        raise Refusal(f"{where}: the head should be the number of a word or 0, not {cells[6][:20]!r}")
     if cells[3] in ("", "_") or cells[7] in ("", "_"):
         raise Refusal(f"{where}: the word should have a universal tag and a relation")
 
@@ -138,10 +148,10 @@ def _check_heads(heads: tuple[int, ...], numbers: list[int], name: str) -> None:
         if heads[word - 1] > len(heads):
             raise Refusal(f"{name}, line {number}: head {heads[word - 1]} is outside its {len(heads)} words")
     for word, number in enumerate(numbers, start=1):
-        path = []
+        path = set()
         while word not in reaches:
             if word in path:
                 raise Refusal(f"{name}, line {number}: the heads form a cycle through word {word}")
-            path.append(word)
+            path.add(word)
             word = heads[word - 1]
         reaches.update(path)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from replications.errors import Refusal
 
@@ -37,7 +37,8 @@ class EdgeTask:
     """A task with its splits. `labels` are all labels of all splits, sorted; `scored` those that the metric counts.
 
     `metric` is always the micro-averaged F1 over the scored labels, under its name in the paper: micro_f1 (all labels),
-    f1_of_1 (coref: label 1 alone), micro_f1_without_other (relations). `corpora` are ids of the catalogue of datasets.
+    f1_of_1 (coref: label 1 alone), micro_f1_without_other (relations). `corpora` are ids of the catalogue of datasets,
+    `dropped` says how many of their annotations are no target, by reason.
     """
 
     name: str
@@ -47,6 +48,7 @@ class EdgeTask:
     splits: dict[str, tuple[Sentence, ...]]
     scored: tuple[str, ...] = ()
     corpora: tuple[str, ...] = ()
+    dropped: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def spans(self) -> int:
@@ -75,6 +77,7 @@ def make_task(
     metric: str = "micro_f1",
     unscored: tuple[str, ...] = (),
     multi_label: bool = False,
+    dropped: dict[str, int] | None = None,
 ) -> EdgeTask:
     """A checked task. Refuses empty words, spans outside their sentence, no label, and a split without targets."""
     for split in SPLITS:
@@ -84,7 +87,7 @@ def make_task(
             raise Refusal(f"{name} ({', '.join(corpora)}): {split} has no target to probe")
     found = sorted({label for split in splits.values() for s in split for t in s.targets for label in t.labels})
     scored = tuple(label for label in found if label not in unscored)
-    return EdgeTask(name, language, metric, tuple(found), dict(splits), scored, corpora)
+    return EdgeTask(name, language, metric, tuple(found), dict(splits), scored, corpora, dropped or {})
 
 
 def _check(sentence: Sentence, where: str, multi_label: bool) -> None:

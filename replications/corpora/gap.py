@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 from replications.corpora.edges import Sentence, Target
 from replications.corpora.words import cut
@@ -19,16 +20,22 @@ def read(text: str, name: str) -> tuple[Sentence, ...]:
     A row is read whole, whatever line ends the copy has. Refuses a row whose offsets do not point at its names.
     """
     table = csv.DictReader(io.StringIO(text.replace("\r\n", "\n")), delimiter="\t", quoting=csv.QUOTE_NONE)
-    if table.fieldnames != COLUMNS:
-        raise Refusal(f"{name}, line 1: the columns {' '.join(COLUMNS)} are expected")
-    return tuple(_sentence(row, f"{name}, line {number}") for number, row in enumerate(table, start=2))
+    try:
+        if table.fieldnames != COLUMNS:
+            raise Refusal(f"{name}, line 1: the columns {' '.join(COLUMNS)} are expected")
+        return tuple(_sentence(row, f"{name}, line {number}") for number, row in enumerate(table, start=2))
+    except csv.Error as error:
+        raise Refusal(f"{name}, line {table.line_num + 1}: not a row of tab-separated columns ({error})") from None
 
 
 def _sentence(row: dict, where: str) -> Sentence:
     if None in row.values() or None in row:
         raise Refusal(f"{where}: {len(COLUMNS)} columns separated by tabs are expected")
     places = [_place(row, key, where) for key in ("Pronoun", "A", "B")]
-    words, (pronoun, *names) = cut(row["Text"], places)
+    try:
+        words, (pronoun, *names) = cut(row["Text"], places)
+    except ValueError as error:
+        raise Refusal(f"{where}: {error}") from None
     labels = [TRUTH.get(row[f"{key}-coref"].upper()) for key in "AB"]
     if None in labels:
         raise Refusal(f"{where}: A-coref and B-coref should be TRUE or FALSE")
@@ -38,8 +45,8 @@ def _sentence(row: dict, where: str) -> Sentence:
 
 def _place(row: dict, key: str, where: str) -> tuple[int, int]:
     offset = row[f"{key}-offset"]
-    start = int(offset) if offset.isascii() and offset.isdigit() else -1
+    start = int(offset) if re.fullmatch(r"[0-9]{1,9}", offset) else -1
     end = start + len(row[key])
     if start < 0 or not row[key] or row["Text"][start:end] != row[key]:
-        raise Refusal(f"{where}: {key} {row[key]!r} does not stand at character {offset} of the text")
+        raise Refusal(f"{where}: {key} {row[key]!r} does not stand at character {offset[:20]} of the text")
     return start, end

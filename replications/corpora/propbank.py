@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import re
 import tarfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from replications.corpora import brackets
@@ -21,6 +23,7 @@ from replications.errors import Refusal
 SKELETONS = re.compile(r"(?:.*/)?data/google/ewt/(?P<genre>[a-z]+)/\d+/(?P<document>[^/]+?)(?:\.xml)?\.gold_skel")
 CLEAN = re.compile(r"ARG[0-5A]|ARGM-[A-Z]+")  # core and modifiers; no continuation (C-), reference (R-) or V
 AGREEMENT = 0.8  # share of a sentence's tags that must agree for an alignment
+LARGEST = 1 << 24  # bytes of a skeleton, and pairs of sentences that are compared: far more than a document has
 FIXED = 8  # columns before those of the predicates: document, sentence, word, [WORD], tag, brackets, lemma, frame
 _ARGUMENT = re.compile(r"\((?P<role>[^*()]+)\*|\*")
 
@@ -51,7 +54,7 @@ def read_joined(text: str, name: str) -> dict[str, Row]:
             predicates = tuple(_predicate(entry["args"]) for entry in record["preds"])
             row = Row(tuple(record["xpos"]), brackets.columns(record["tree"]).spans, predicates)
             rows[record["sent_id"]] = _checked(row)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Refusal(f"{name}, line {number}: not a row of PropBank ({type(error).__name__}: {error})") from None
     return rows
 
@@ -62,15 +65,29 @@ def read_release(data: bytes, name: str, trees: Iterable[Tree]) -> dict[str, Row
     for tree in trees:
         documents.setdefault(tree.id.rpartition("-")[0], []).append(tree)
     rows: dict[str, Row] = {}
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for member in archive:
-            found = SKELETONS.fullmatch(member.name)
-            if found and member.isfile():
-                skeletons = read_skeletons(archive.extractfile(member).read().decode(), f"{name}: {member.name}")
-                rows |= align(skeletons, documents.get(f"{found['genre']}-{found['document']}", []))
+    for found, text in _members(data, name):
+        skeletons = read_skeletons(text, f"{name}: {found[0]}")
+        partners = documents.get(f"{found['genre']}-{found['document']}", [])
+        if len(skeletons) * len(partners) > LARGEST:
+            raise Refusal(f"{name}: {found[0]} has {len(skeletons)} sentences; one document's are expected")
+        rows |= align(skeletons, partners)
     if not rows:
         raise Refusal(f"{name} holds no skeleton that belongs to a sentence of the treebank")
     return rows
+
+
+def _members(data: bytes, name: str) -> Iterator[tuple[re.Match[str], str]]:
+    """(name of the file as SKELETONS takes it apart, text) of every skeleton in the archive."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                found = SKELETONS.fullmatch(member.name)
+                if found and member.isfile():
+                    if member.size > LARGEST:
+                        raise ValueError(f"{member.name} has {member.size} bytes")
+                    yield found, archive.extractfile(member).read().decode()
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+        raise Refusal(f"{name} is not a sound archive ({error}): fetch it again") from None
 
 
 def read_skeletons(text: str, name: str) -> list[Row]:
@@ -168,7 +185,7 @@ def _role_spans(column: tuple[str, ...]) -> list[tuple[str, int, int]]:
 
 
 def _predicate(arguments: Iterable) -> Predicate:
-    spans = [(role, (first, last + 1)) for role, first, last in arguments]
+    spans = [(str(role), (first, last + 1)) for role, first, last in arguments]
     (verb,) = [span for role, span in spans if role == "V"]
     return Predicate(verb, tuple((role, span) for role, span in spans if role != "V"))
 
@@ -177,7 +194,7 @@ def _checked(row: Row) -> Row:
     spans = [span for _, span in row.constituents]
     spans += [span for p in row.predicates for span in (p.span, *(span for _, span in p.arguments))]
     for start, end in spans:
-        if not 0 <= start < end <= len(row.tags):
+        if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(row.tags):
             raise ValueError(f"span [{start}, {end}) does not lie in the sentence's {len(row.tags)} words")
     return row
 

@@ -11,7 +11,8 @@ from replications.errors import Refusal
 OTHER = "Other"
 DEV = 1149  # sentences: the last of the training file, which comes without a development set
 _LINE = re.compile(r"(?P<id>\d+)\t\"(?P<text>.*)\"\s*")
-_MARKS = re.compile(r"(.*)<e1>(.+)</e1>(.*)<e2>(.+)</e2>(.*)")
+_MARK = re.compile(r"(</?e[12]>)")
+MARKS = ["<e1>", "</e1>", "<e2>", "</e2>"]
 _LABEL = re.compile(r"Other|[A-Z][A-Za-z]+-[A-Z][A-Za-z]+\((?:e1,e2|e2,e1)\)")
 
 
@@ -30,15 +31,15 @@ def read(text: str, name: str) -> tuple[Sentence, ...]:
 
 def _sentence(lines: list[str], index: int, name: str) -> Sentence:
     where, found = f"{name}, line {index + 1}", _LINE.fullmatch(lines[index])
-    marks = _MARKS.fullmatch(found["text"])
-    if marks is None:
+    before, *parts = _MARK.split(found["text"])
+    e1, between, e2, after = parts[1::2] if parts[::2] == MARKS else [""] * 4
+    if not e1 or not e2:
         raise Refusal(f"{where}: the sentence should mark one <e1>...</e1> and after it one <e2>...</e2>")
     label = lines[index + 1].strip() if index + 1 < len(lines) else ""
     if not _LABEL.fullmatch(label):
         raise Refusal(
             f"{name}, line {index + 2}: a relation like Cause-Effect(e1,e2) or Other is expected, not {label!r}"
         )
-    before, e1, between, e2, after = marks.groups()
     first = (len(before), len(before + e1))
     second = (first[1] + len(between), first[1] + len(between + e2))
     try:

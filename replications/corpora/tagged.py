@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 
 from replications.corpora.conllu import Tree
 from replications.corpora.edges import Sentence, Target
@@ -40,7 +41,7 @@ def join_inflectional_groups(tree: Tree) -> Tree:
     The heads are renumbered; the Turkish Web Treebank cuts a word wherever a derivation changes its class.
     """
     last = [relation != "ig" for relation in tree.relations]
-    word_of = [sum(last[:index]) for index in range(len(last))]
+    word_of = [0, *accumulate(last)][: len(last)]
     starts = [index for index in range(len(last)) if index == 0 or last[index - 1]]
     ends = [index for index, ends_word in enumerate(last) if ends_word]
     forms = ["".join(tree.words[start : end + 1]) for start, end in zip(starts, ends, strict=True)]
@@ -54,4 +55,5 @@ def join_inflectional_groups(tree: Tree) -> Tree:
         relations=tuple(tree.relations[end] for end in ends),
         misc=(),
         lines=(),
+        empty=(),
     )

@@ -15,6 +15,7 @@ relations  two nominals, 18 directed relations and Other, which is not scored
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from replications.corpora import brackets, gap, mentions, propbank, semeval, syntax, tagged, treebanks, uds, uner
@@ -116,8 +117,11 @@ def _gum_mentions(corpus: str) -> Builder:
         convert = mentions.entities if name == "entities" else mentions.coreference
         banks = treebanks.trees(corpus, language)
         splits = {split: convert(found, f"{split}.conllu") for split, found in banks.items()}
+        dropped = Counter()
+        for split, found in banks.items():
+            dropped.update(mentions.dropped(found, f"{split}.conllu"))
         more = {"metric": "f1_of_1", "unscored": ("0",)} if name == "coref" else {}
-        return make_task(name, language, splits, corpora=(corpus,), **more)
+        return make_task(name, language, splits, corpora=(corpus,), dropped=dict(dropped), **more)
 
     return build
 

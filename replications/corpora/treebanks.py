@@ -83,12 +83,23 @@ def decompositional(paths: dict[str, Path]) -> tuple[Trees, dict[str, uds.Edges]
 def _decompositional(items: tuple[tuple[str, Path], ...]) -> tuple[Trees, dict[str, uds.Edges]]:
     paths = dict(items)
     if "ids.json" in paths:
-        ids = json.loads(datasets.read_text(paths["ids.json"]))
+        ids = _ids(datasets.read_text(paths["ids.json"]))
         read = {s: uds.read_graphs(datasets.read_text(paths[f"{s}.json"]), f"{s}.json", ids) for s in SPLITS}
         return {s: found for s, (found, _) in read.items()}, {s: edges for s, (_, edges) in read.items()}
     found = {s: uds.read_trees(datasets.read_text(paths[f"{s}.conllu"]), f"{s}.conllu") for s in SPLITS}
     lines = datasets.read_text(paths["spr2.jsonl"])
     return found, {s: uds.read_edges(lines, "spr2.jsonl", s, found[s]) for s in SPLITS}
+
+
+def _ids(text: str) -> dict[str, dict[str, str]]:
+    """The package's table of sentence ids."""
+    try:
+        ids = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(f"ids.json is not valid JSON ({error}): fetch ewt-uds again") from None
+    if not isinstance(ids, dict):
+        raise Refusal("ids.json should hold a table of sentence ids by key: fetch ewt-uds again")
+    return ids
 
 
 BANKS: dict[str, Treebank] = {

@@ -7,6 +7,7 @@ JSON-lines files that were extracted from them. Both give the same trees and the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ PROPERTIES = (
     "existed_after", "existed_before", "existed_during", "instigation", "partitive", "sentient", "volition",
     "was_for_benefit", "was_used",
 )  # fmt: skip
+_NUMBERED = re.compile(r"(?s:.*)-[0-9]{1,9}")
 Edges = dict[str, tuple[Target, ...]]  # sentence id -> proto-role targets
 
 
@@ -46,10 +48,11 @@ def read_edges(text: str, name: str, split: str, trees: tuple[Tree, ...]) -> Edg
                 continue
             target = _target(row["pred_head"], row["arg_span"], row["protoroles"])
             sent_id = row["sent_id"]
-        except (ValueError, KeyError, TypeError) as error:
+            length = lengths.get(sent_id, 0)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Refusal(f"{where}: not a predicate-argument pair ({type(error).__name__}: {error})") from None
-        if max(target.span1[1], target.span2[1]) > lengths.get(sent_id, 0):
-            raise Refusal(f"{where}: a span lies outside sentence {sent_id} of {lengths.get(sent_id, 0)} words")
+        if max(target.span1[1], target.span2[1]) > length or min(target.span1[0], target.span2[0]) < 0:
+            raise Refusal(f"{where}: a span lies outside sentence {sent_id} of {length} words")
         edges.setdefault(sent_id, []).append(target)
     return {sent_id: _in_order(targets) for sent_id, targets in edges.items()}
 
@@ -70,6 +73,8 @@ def _target(predicate: int, argument: list[int], values: dict[str, float]) -> Ta
     A property is a label when its normalised value is above 0: annotators found it likelier than not. (Tenney et al.
     asked for a mean of 4 of 5 in the raw answers.) Properties of other protocols of the data set are left out.
     """
+    if not all(isinstance(place, int) for place in (predicate, *argument)):
+        raise TypeError("places of words should be whole numbers")
     labels = tuple(name for name in PROPERTIES if values[name] > 0)
     return Target((predicate - 1, predicate), (min(argument) - 1, max(argument)), labels)
 
@@ -79,7 +84,7 @@ def _in_order(targets: list[Target]) -> tuple[Target, ...]:
 
 
 def _bare(tree: Tree) -> Tree:
-    return replace(tree, misc=(), lines=(), comments=())
+    return replace(tree, misc=(), lines=(), comments=(), empty=())
 
 
 def _graphs(text: str, name: str) -> Iterator[tuple[str, dict]]:
@@ -95,30 +100,34 @@ def _graphs(text: str, name: str) -> Iterator[tuple[str, dict]]:
             if text[place] == "}":
                 return
             key, place = decode(text, place)
+            if not isinstance(key, str):
+                raise ValueError("a key in quotes is expected")
             while text[place] in skip:
                 place += 1
             graph, place = decode(text, place)
             yield key, graph
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, RecursionError) as error:
         raise Refusal(f"{name} is cut off or not JSON, at character {place}: {error}") from None
 
 
 def _ids_of(key: str, ids: dict[str, dict[str, str]], name: str) -> tuple[str, str]:
-    if key not in ids:
+    row = ids.get(key)
+    if not isinstance(row, dict) or not {"sentence_id", "document_id"} <= row.keys() or not _NUMBERED.fullmatch(key):
         raise Refusal(f"{name}: {key} is missing in the table of sentence ids")
-    return ids[key]["sentence_id"], ids[key]["document_id"]
+    return row["sentence_id"], row["document_id"]
 
 
 def _graph(graph: dict, where: str, ids: tuple[str, str]) -> tuple[Tree, tuple[Target, ...]]:
     try:
         nodes = {node["id"]: node for node in graph["nodes"]}
         arcs = list(zip(graph["nodes"], graph["adjacency"], strict=True))
+        links_of = {node["id"]: links for node, links in arcs}
         tokens = sorted((node for node in graph["nodes"] if node["type"] == "token"), key=lambda node: node["position"])
         tree = _syntax(tokens, nodes, arcs, ids)
-        targets = [target for node, links in arcs for target in _protoroles(node, links, nodes, graph)]
-    except (KeyError, TypeError, ValueError) as error:
+        targets = [target for node, links in arcs for target in _protoroles(node, links, nodes, links_of)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refusal(f"{where}: not a graph of sentence, tokens and arcs ({type(error).__name__}: {error})") from None
-    if [node["position"] for node in tokens] != list(range(1, len(tokens) + 1)):
+    if [node["position"] for node in tokens] != list(range(1, len(tokens) + 1)) or not all(map(_is_word, tokens)):
         raise Refusal(f"{where}: the tokens' positions are not 1 to {len(tokens)}")
     return tree, _in_order(targets)
 
@@ -135,16 +144,18 @@ def _syntax(tokens: list[dict], nodes: dict[str, dict], arcs: list, ids: tuple[s
     return Tree(*ids, column["form"], column["upos"], column["xpos"], positions, relations)
 
 
-def _protoroles(node: dict, links: list[dict], nodes: dict[str, dict], graph: dict) -> Iterator[Target]:
+def _is_word(token: dict) -> bool:
+    return type(token["position"]) is int and all(isinstance(token[key], str) for key in ("form", "upos", "xpos"))
+
+
+def _protoroles(node: dict, links: list[dict], nodes: dict[str, dict], links_of: dict[str, list]) -> Iterator[Target]:
     """Targets of one predicate."""
-    adjacency = None
     for link in links:
         roles = {name: entry["value"] for name, entry in link.get("protoroles", {}).items()}
         if not set(PROPERTIES) <= roles.keys():
             continue
-        adjacency = adjacency or {n["id"]: found for n, found in zip(graph["nodes"], graph["adjacency"], strict=True)}
-        (head,) = _words(adjacency[node["id"]], nodes, ("head",))
-        yield _target(head, _words(adjacency[link["id"]], nodes, ("head", "nonhead")), roles)
+        (head,) = _words(links_of[node["id"]], nodes, ("head",))
+        yield _target(head, _words(links_of[link["id"]], nodes, ("head", "nonhead")), roles)
 
 
 def _words(links: list[dict], nodes: dict[str, dict], kinds: tuple[str, ...]) -> list[int]:

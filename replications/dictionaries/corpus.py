@@ -66,13 +66,14 @@ def cut(
 ) -> Windows:
     """All whole windows of `width` tokens, in the order of the texts; `first` is the token put before each (BOS).
 
+    `encode` gives the texts' own tokens, without a first one.
+
     The last tenth of each text is held out: windows come from there alone, or from the rest. Refuses texts without one.
     """
     parts = [_part(each.text, held_out) for each in texts]
     rows: list[list[int]] = []
     of: list[int] = []
-    for index, ids in enumerate(encode(parts) if parts else []):
-        body = [token for token in ids if token != first]
+    for index, body in enumerate(encode(parts) if parts else []):
         size = width - (first is not None)
         for start in range(0, len(body) - size + 1, size):
             rows.append(([] if first is None else [first]) + body[start : start + size])

@@ -114,7 +114,7 @@ def read_text(loaded: Loaded, params: Mapping[str, Any]) -> Text:
     texts = corpus.documents(params["characters"], tuple(params["shares"]))
 
     def encode(parts: Any) -> list[list[int]]:
-        return load.encode(loaded, parts)
+        return load.encode_bare(loaded, parts)
 
     width = params["window"] + 1  # the first position is left out
     windows, held_out = (

@@ -64,7 +64,8 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
             rhythm = Rhythm(**params["rhythm"]["small" if name in SMALL else "large"])
             ran = kept(name, lambda: measure(states, kind, data, probes, rhythm, params["seed"], device))
             size = {"steps": int(ran["steps"].max()), "probes": len(probes), "corpora": list(task.corpora)}
-            return as_outcome(ran, probes, states[0].n_layers), data.counts | size
+            left_out = {f"corpus_{reason}": count for reason, count in task.dropped.items()}
+            return as_outcome(ran, probes, states[0].n_layers), data.counts | size | left_out
 
         for name, made in zip(tasks, side_by_side(trained, list(tasks.items()), "tasks probed"), strict=True):
             outcomes[name], counts[name] = made

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from replications.errors import Refusal
 
 LISTS = {"names": "NAMES", "places": "PLACES", "objects": "OBJECTS", "templates": "BABA_TEMPLATES"}
-SHAPE = re.compile(r"(?P<head>.*?)\[B\](?P<between>.*?)\[A\](?P<middle>.*?)\[B\](?P<tail>.*) \[A\]")
+NAME = re.compile(r"(\[[AB]\])")
+NAMED = ["[B]", "[A]", "[B]", "[A]"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ def read(source: str, name: str = "ioi_dataset.py") -> PaperGrammar:
 
 def template(text: str, name: str = "ioi_dataset.py") -> str:
     """`[B] and [A] ... [B] gave it to [A]` as a template that ends where the last name is due."""
-    match = SHAPE.fullmatch(text)
-    if match is None or re.search(r"\[[AB]\]", match["tail"] + match["head"]):
+    parts = NAME.split(text)
+    if parts[1::2] != NAMED or parts[-1] or not parts[-3].endswith(" "):
         raise Refusal(f"{name}: template {text!r} should name [B], [A] and [B] again, and end in ' [A]'")
-    parts = (match["head"], "{A}", match["between"], "{B}", match["middle"], "{S}", match["tail"])
+    head, between, middle, tail, _ = parts[::2]
+    parts = (head, "{A}", between, "{B}", middle, "{S}", tail.removesuffix(" "))
     return "".join(parts).replace("[PLACE]", "{place}").replace("[OBJECT]", "{object}")
 
 
@@ -53,6 +55,8 @@ def _literals(source: str, name: str) -> dict[str, list[str]]:
         tree = ast.parse(source)
     except SyntaxError as error:
         raise Refusal(f"{name} is not Python source (line {error.lineno}): fetch it again") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # a zero byte; brackets in brackets
+        raise Refusal(f"{name} is not Python source ({error}): fetch it again") from None
     found: dict[str, list[str]] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.List):
@@ -66,6 +70,6 @@ def _literals(source: str, name: str) -> dict[str, list[str]]:
 def _texts(node: ast.List) -> list[str] | None:
     try:
         value = ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):  # what literal_eval documents
         return None
     return value if all(isinstance(item, str) for item in value) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ def fetch(dataset: str | DatasetEntry, *, opt_in: bool = False) -> dict[str, Pat
 def read_text(path: Path) -> str:
     """UTF-8 text of a data file, gzipped or not: a mirror may hold it gzipped."""
     data = path.read_bytes()
-    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    try:
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise Refusal(f"{path} is cut off, or not UTF-8 text ({error}): fetch it again") from None
 
 
 def manifest(dataset: str | DatasetEntry, *, opt_in: bool = False) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -14,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from replications.errors import Refusal
 from replications.files import read_text, read_yaml
+from replications.lens.plain_text import folded, plain, repeated
 
 SUBJECT = "{subject}"
 
@@ -39,7 +38,7 @@ def _distinct(frames: list[str]) -> list[str]:
     return frames
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded), AfterValidator(plain)]
 Frame = Annotated[Text, AfterValidator(_frame)]
 
 
@@ -87,7 +86,7 @@ class FactRow(_Strict):
 
     @model_validator(mode="after")
     def _neither_gives_the_other_away(self) -> Self:
-        subject, thing = self.subject.casefold(), self.object.casefold()
+        subject, thing = folded(self.subject), folded(self.object)
         if thing in subject or subject in thing:
             raise ValueError(f"the subject should not give the object away: {self.subject} - {self.object}")
         return self
@@ -112,6 +111,7 @@ def read_rows(file: Path, relations: list[RelationEntry]) -> list[FactRow]:
     properties = {entry.id: entry.property for entry in relations}
     rows: list[FactRow] = []
     seen: dict[tuple[str, str], int] = {}
+    written: dict[tuple[str, str], str] = {}
     for line, raw in _lines(file):
         row = _row(file, line, raw)
         where = f"{file} line {line} ({row.relation}, {row.subject})"
@@ -119,9 +119,13 @@ def read_rows(file: Path, relations: list[RelationEntry]) -> list[FactRow]:
             raise Refusal(f"{where}: unknown relation; it should be one of {', '.join(properties)}")
         if row.source.split()[1] != properties[row.relation]:
             raise Refusal(f"{where}: source is {row.source!r}; its property should be {properties[row.relation]}")
-        if before := seen.get((row.relation, row.subject)):
+        fact = (row.relation, folded(row.subject))
+        if before := seen.get(fact):
             raise Refusal(f"{where}: line {before} has the same relation and subject; a fact should be there once")
-        seen[row.relation, row.subject] = line
+        seen[fact] = line
+        first = written.setdefault((row.relation, folded(row.object)), row.object)
+        if row.object != first:
+            raise Refusal(f"{where}: object is {row.object!r}; it should be written {first!r} as in the lines before")
         rows.append(row)
     return rows
 
@@ -133,9 +137,6 @@ def first_fault(error: ValidationError) -> str:
     return (f"{where}: " if where else "") + fault["msg"].removeprefix("Value error, ")
 
 
-def repeated(items: Iterable[str]) -> list[str]:
-    """What occurs more than once."""
-    return [item for item, count in Counter(items).items() if count > 1]
 
 
 def _lines(file: Path) -> list[tuple[int, list[str]]]:

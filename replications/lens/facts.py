@@ -20,6 +20,7 @@ import numpy as np
 from replications.errors import Refusal
 from replications.lens import fact_table
 from replications.lens.fact_table import SUBJECT
+from replications.lens.plain_text import repeated
 from replications.lens.spans import Encoded, Encoder, continuation, is_whole, tokens_of
 from replications.settings import DATA
 
@@ -108,7 +109,7 @@ def load_facts(language: str = "en", root: Path = DATA) -> FactSet:
         Fact(f"{row.relation}.{slug(row.subject)}", relations[row.relation], row.subject, row.object, row.source)
         for row in rows
     ]
-    if twice := fact_table.repeated(fact.id for fact in facts):
+    if twice := repeated(fact.id for fact in facts):
         raise Refusal(f"{folder / language}.csv: two subjects have the id {twice[0]}; they should differ in letters")
     return FactSet(tuple(relations.values()), tuple(facts))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from replications import files, progress
 from replications.errors import Refusal
-from replications.lens import catalogue, folders, weights
+from replications.lens import catalogue, control_tokens, folders, weights
 from replications.lens.catalogue import ModelEntry
 
 if TYPE_CHECKING:
@@ -75,13 +75,21 @@ def sharing_weights(hf_model: Any) -> Any:
 
 
 def encode(loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text: BOS once or not at all, as the catalogue says, whatever the tokenizer would do."""
-    return [ids for ids, _ in _encode(loaded, texts)]
+    """Token ids of each text: BOS once or not at all, as the catalogue says, whatever the tokenizer would do.
+
+    Text is text: a control token that it spells out is read as its letters, or refused where the tokenizer cannot.
+    """
+    return [ids for ids, _ in encode_with_offsets(loaded, texts)]
 
 
 def encode_with_offsets(loaded: Loaded, texts: Sequence[str]) -> list[tuple[list[int], list[Span]]]:
     """As `encode`, with each token's [start, end) in the characters of its text; added tokens have (0, 0)."""
-    return _encode(loaded, texts)
+    return [_framed(ids, spans, loaded.bos_id, loaded.eos_id) for ids, spans in _own_tokens(loaded, texts)]
+
+
+def encode_bare(loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
+    """As `encode`, without the tokens that the catalogue puts around a text."""
+    return [ids for ids, _ in _own_tokens(loaded, texts)]
 
 
 def manifest(model: str | ModelEntry, *, opt_in: bool = False) -> dict[str, Any]:
@@ -111,20 +119,27 @@ def manifest(model: str | ModelEntry, *, opt_in: bool = False) -> dict[str, Any]
     }
 
 
-def _encode(loaded: Loaded, texts: Sequence[str]) -> list[tuple[list[int], list[Span]]]:
+def _own_tokens(loaded: Loaded, texts: Sequence[str]) -> list[tuple[list[int], list[Span]]]:
+    """Ids and spans of each text's own tokens. The one place where text meets a tokenizer; see `control_tokens`."""
     if not texts:
         return []
-    batch = loaded.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    batch = loaded.tokenizer(
+        list(texts), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+    )
     pairs = zip(batch["input_ids"], batch["offset_mapping"], strict=True)
-    return [_framed(ids, [tuple(span) for span in spans], loaded.bos_id, loaded.eos_id) for ids, spans in pairs]
+    rows = [(ids, [tuple(span) for span in spans]) for ids, spans in pairs]
+    for text, (ids, spans) in zip(texts, rows, strict=True):
+        frame = (loaded.bos_id, loaded.eos_id)
+        if (place := control_tokens.first_in(loaded.tokenizer, text, ids, spans, frame)) is not None:
+            raise Refusal(
+                f"{loaded.entry.id}: the text {place} spells a control token that this tokenizer cannot read as text: "
+                "it should be worded otherwise, or be left out"
+            )
+    return rows
 
 
 def _framed(ids: list[int], spans: list[Span], bos: int | None, eos: int | None) -> tuple[list[int], list[Span]]:
-    """Put the first and last token around a text's own tokens, once, even where the text spells them out itself."""
-    while bos is not None and ids and ids[0] == bos:
-        ids, spans = ids[1:], spans[1:]
-    while eos is not None and ids and ids[-1] == eos:
-        ids, spans = ids[:-1], spans[:-1]
+    """The first and last token around a text's own tokens."""
     before, after = [bos] * (bos is not None), [eos] * (eos is not None)
     return before + ids + after, [(0, 0)] * len(before) + spans + [(0, 0)] * len(after)
 

@@ -8,6 +8,7 @@ integers, of which byte j holds weight j (low half) and weight j + 16 (high half
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,13 +40,16 @@ class Container:
 
     def floats(self, name: str, *shape: int) -> NDArray[np.float32]:
         """A float32 tensor. Refuses one that is absent or of another size."""
-        data = self._bytes(name, 4 * int(np.prod(shape)))
+        data = self._bytes(name, 4 * math.prod(shape))
         return np.frombuffer(data, "<f4").reshape(shape)
 
     def matrix(self, name: str, rows: int, columns: int) -> NDArray[np.float32]:
         """A Q4_0 matrix [rows, columns], de-quantised."""
         data = self._bytes(name, rows * columns // BLOCK * BLOCK_BYTES)
-        return dequantise(data).reshape(rows, columns)
+        try:
+            return dequantise(data).reshape(rows, columns)
+        except FloatingPointError:
+            raise Refusal(f"{self.name}: tensor {name} has a scale that is no number") from None
 
     def _bytes(self, name: str, size: int) -> bytes:
         _, held, offset = self.tensors.get(name, (0, 0, 0))
@@ -55,10 +59,12 @@ class Container:
 
 
 def dequantise(data: bytes) -> NDArray[np.float32]:
-    """Weights [blocks * 32] of Q4_0 blocks."""
+    """Weights [blocks * 32] of Q4_0 blocks. Raises FloatingPointError for a scale that is no number."""
     blocks = np.frombuffer(data, np.uint8).reshape(-1, BLOCK_BYTES)
     scale = blocks[:, :2].copy().view("<f2").astype(np.float32)
     low, high = (blocks[:, 2:] & 15), (blocks[:, 2:] >> 4)
+    if not np.isfinite(scale).all():
+        raise FloatingPointError("not a number")
     return ((np.concatenate([low, high], axis=1).astype(np.float32) - 8) * scale).ravel()
 
 
@@ -79,16 +85,20 @@ def _parse(data: bytes, name: str) -> Container:
     at += 36
     count, bos, eos, pad, unknown, text_bytes = struct.unpack_from("<5iQ", data, at)
     at += 28
+    if not 0 < count <= vocabulary:
+        raise ValueError(f"the vocabulary should have 1 to {vocabulary} pieces, not {count}")
     offsets = np.frombuffer(data, "<u4", count + 1, at)
     at += 4 * (count + 1)
     scores = np.frombuffer(data, "<f4", count, at)
     at += 4 * count
     text = data[at : at + text_bytes]
     at += text_bytes
+    if offsets[-1] != len(text) or (np.diff(offsets.astype(np.int64)) < 0).any():
+        raise ValueError("the vocabulary's pieces do not lie one after the other")
     words = [text[start:end].decode("utf-8") for start, end in pairwise(offsets)]
     _, table_bytes = struct.unpack_from("<iI", data, at)
     at += 8 + table_bytes
-    return Container(
+    return _sound(Container(
         name,
         data,
         {
@@ -99,7 +109,29 @@ def _parse(data: bytes, name: str) -> Container:
         [(word, float(score)) for word, score in zip(words, scores, strict=True)],
         {"bos": bos, "eos": eos, "pad": pad, "unk": unknown},
         _directory(data, at),
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def _sound(container: Container) -> Container:
+    """The container. ValueError for numbers that no model of this kind has."""
+    shape = container.shape
+    for key, value in shape.items():
+        if key not in ("layer_norm_eps", "pad_token_id") and value < 1:
+            raise ValueError(f"{key} should be 1 or more, not {value}")
+    if shape["hidden_size"] % shape["num_attention_heads"] or shape["hidden_size"] % BLOCK:
+        heads = shape["num_attention_heads"]
+        raise ValueError(f"hidden_size should be a multiple of {BLOCK} and of num_attention_heads, which is {heads}")
+    if shape["intermediate_size"] % BLOCK:
+        raise ValueError(f"intermediate_size should be a multiple of {BLOCK}, not {shape['intermediate_size']}")
+    if not 0 < shape["layer_norm_eps"] < 1:
+        raise ValueError(f"layer_norm_eps should lie between 0 and 1, not be {shape['layer_norm_eps']}")
+    if wrong := [name for name, index in container.special.items() if not 0 <= index < len(container.pieces)]:
+        raise ValueError(f"the {wrong[0]} token should be one of {len(container.pieces)} pieces")
+    if not all(map(math.isfinite, (score for _, score in container.pieces))):
+        raise ValueError("a score of the vocabulary is no number")
+    if sum(size for _, size, _ in container.tensors.values()) > len(container.data):
+        raise ValueError("the tensors are longer than the file")
+    return container
 
 
 def _directory(data: bytes, at: int) -> dict[str, tuple[int, int, int]]:

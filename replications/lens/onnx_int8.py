@@ -27,6 +27,7 @@ from replications.lens import folders
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # protocol buffers' wire types
 FIXED_WIDTH = {FIXED64: 8, FIXED32: 4}
 DTYPES = {1: "<f4", 2: "u1", 3: "i1"}  # TensorProto.DataType; the shapes' integers are not wanted
+RANK = 8  # numbers of a tensor's shape, at most
 SUFFIXES = QUANTISED, SCALE, ZERO_POINT = "_quantized", "_scale", "_zero_point"
 WORDS, POSITIONS, TYPES = (f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type"))
 DISTILBERT = {
@@ -40,6 +41,7 @@ DISTILBERT = {
     "ffn.lin2.": "output.dense.",
     "output_layer_norm.": "output.LayerNorm.",
 }
+STEPS = ("Cast", "Mul")  # what the quantiser puts between a product and its bias
 SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "pad", "unk", "mask")}
 
 Array = NDArray[Any]
@@ -67,7 +69,11 @@ class Graph:
         stored, scale, zero_point = (self.tensors.get(weight + suffix) for suffix in SUFFIXES)
         if stored is None or scale is None or zero_point is None or scale.size != 1 or zero_point.size != 1:
             raise Refusal(f"{self.name}: tensor {weight} should have 8-bit values, one scale and one zero point")
-        return (stored.astype(np.float32) - zero_point.item()) * scale.item()
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                return (stored.astype(np.float32) - zero_point.item()) * np.float32(scale.item())
+        except FloatingPointError:
+            raise Refusal(f"{self.name}: the scale of tensor {weight} should be a number, not {scale.item()}") from None
 
 
 def read(path: Path, name: str) -> Graph:
@@ -80,7 +86,7 @@ def read(path: Path, name: str) -> Graph:
                 nodes.append(_node(value))
             elif field == 5:
                 tensors |= _tensor(value)
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
         raise Refusal(f"{name} is not an ONNX file, or is cut off or damaged ({error})") from None
     return Graph(name, nodes, tensors)
 
@@ -112,6 +118,7 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 127) << shift
         if byte < 128:
+            value &= (1 << 64) - 1
             return value - (value >> 63 << 64), at
     raise ValueError("a number of more than ten bytes")
 
@@ -121,12 +128,14 @@ def _node(message: memoryview) -> Node:
     for field, value in _fields(message):
         if field in found:
             found[field].append(str(value, "utf-8"))
+    if not found[2]:
+        raise ValueError("an operation should write a value")
     return Node(found[4][0], found[1], found[2])
 
 
 def _tensor(message: memoryview) -> dict[str, Array]:
     """One tensor under its name, whichever of the three ways of storing values it uses; none of another data type."""
-    name, dtype, shape, whole, data = "", None, [], [], b""
+    name, dtype, shape, whole, data = "", None, [], [], []
     for field, value in _fields(message):
         if field == 1:
             shape += _integers(value)
@@ -137,10 +146,12 @@ def _tensor(message: memoryview) -> dict[str, Array]:
         elif field == 8:
             name = str(value, "utf-8")
         elif field in (4, 9):  # float_data, raw_data: little-endian both
-            data += value
+            data.append(value)
     if dtype is None:
         return {}
-    values = np.array(whole).astype(dtype) if whole else np.frombuffer(data, dtype)
+    if len(shape) > RANK or min(shape, default=0) < 0:
+        raise ValueError(f"tensor {name} should have at most {RANK} sizes, none below 0")
+    values = np.array(whole).astype(dtype) if whole else np.frombuffer(b"".join(data), dtype)
     if values.size != math.prod(shape):
         raise ValueError(f"tensor {name} should hold {math.prod(shape)} values, not {values.size}")
     return {name: values.reshape(shape)}
@@ -164,7 +175,7 @@ def state_dict(graph: Graph) -> dict[str, NDArray[np.float32]]:
     weights = plain | {name: graph.dequantised(name) for name in stored} | _linear_weights(graph)
     parts = ((name.partition("."), value) for name, value in weights.items())
     found = {_bert_name(rest): value for (model, _, rest), value in parts if model in ("bert", "distilbert")}
-    if WORDS in found:
+    if WORDS in found and found[WORDS].size:
         found.setdefault(TYPES, np.zeros((1, *found[WORDS].shape[1:]), np.float32))
     return found
 
@@ -174,16 +185,26 @@ def _linear_weights(graph: Graph) -> dict[str, NDArray[np.float32]]:
     reader = {value: node for node in graph.nodes for value in node.inputs}
     found = {}
     for node in graph.nodes:
-        if node.operation == "MatMulInteger" and node.inputs[1] in graph.tensors:
-            after = reader.get(node.outputs[0])
-            while after is not None and after.operation in ("Cast", "Mul"):  # back to float, and times both scales
-                after = reader.get(after.outputs[0])
+        if node.operation == "MatMulInteger" and len(node.inputs) > 1 and node.inputs[1] in graph.tensors:
+            after = _adder(graph, node, reader)
             biases = [value for value in (after.inputs if after else []) if value.endswith(".bias")]
             if not biases:
                 raise Refusal(f"{graph.name}: no bias is added to the product with {node.inputs[1]}, so it has no name")
             weight = graph.dequantised(node.inputs[1].removesuffix(QUANTISED))
             found[biases[0].removesuffix("bias") + "weight"] = weight.T
     return found
+
+
+def _adder(graph: Graph, product: Node, reader: dict[str, Node]) -> Node | None:
+    """What reads a product after it was cast back to float and multiplied by both scales. Refuses a circle."""
+    after, seen = reader.get(product.outputs[0]), set()
+    while after is not None and after.operation in STEPS:
+        value = after.outputs[0]
+        if value in seen:
+            raise Refusal(f"{graph.name}: the operations after the product with {product.inputs[1]} form a circle")
+        seen.add(value)
+        after = reader.get(value)
+    return after
 
 
 def _bert_name(name: str) -> str:
@@ -198,7 +219,12 @@ def shape(weights: dict[str, NDArray[np.float32]], heads: int, name: str) -> dic
     ranks = {WORDS: 2, POSITIONS: 2, TYPES: 2, inner: 1}
     if wrong := [key for key, rank in ranks.items() if np.ndim(weights.get(key)) != rank]:
         raise Refusal(f"{name} does not hold the tensors of a BertModel: {wrong[0]} is missing or of another rank")
+    if empty := [key for key in ranks if not weights[key].size]:
+        raise Refusal(f"{name} does not hold the tensors of a BertModel: {empty[0]} has no values")
     words, width = weights[WORDS].shape
+    layers = {key.split(".")[2] for key in weights if key.startswith("encoder.layer.")}
+    if len(layers) > len(weights) // 2:
+        raise Refusal(f"{name} does not hold the tensors of a BertModel: {len(layers)} layers are named, few are there")
     if width % heads:
         raise Refusal(f"{name} is {width} wide, which {heads} heads do not divide: the catalogue's n_heads is wrong")
     return {
@@ -207,7 +233,7 @@ def shape(weights: dict[str, NDArray[np.float32]], heads: int, name: str) -> dic
         "max_position_embeddings": len(weights[POSITIONS]),
         "type_vocab_size": len(weights[TYPES]),
         "intermediate_size": len(weights[inner]),
-        "num_hidden_layers": len({key.split(".")[2] for key in weights if key.startswith("encoder.layer.")}),
+        "num_hidden_layers": len(layers),
         "num_attention_heads": heads,
     }
 

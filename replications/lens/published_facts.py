@@ -101,7 +101,7 @@ def _read(path: Path, schema: type[R]) -> list[R]:
         records = parse_json(read_text(path))
     except FileNotFoundError:
         raise Refusal(f"{path} does not exist") from None
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, OSError, EOFError, RecursionError, zlib.error) as error:
         raise Refusal(f"{path} is not readable JSON ({error}): fetch it again") from None
     if not isinstance(records, list) or not records:
         raise Refusal(f"{path} should hold a list of records")

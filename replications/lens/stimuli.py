@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.lens.plain_text import distinct, folded, plain, repeated
 from replications.settings import DATA
 
 
@@ -24,16 +25,9 @@ def _unpadded(text: str) -> str:
     return text
 
 
-def _distinct(items: list[str]) -> list[str]:
-    """Refuse an entry given twice: it would be drawn twice as often."""
-    if twice := _repeated(items):
-        raise ValueError(f"should list everything once; given twice: {', '.join(twice)}")
-    return items
-
-
-Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded)]
-Names = Annotated[list[Text], Field(min_length=2), AfterValidator(_distinct)]
-Fillers = Annotated[list[Text], Field(min_length=1), AfterValidator(_distinct)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded), AfterValidator(plain)]
+Names = Annotated[list[Text], Field(min_length=2), AfterValidator(distinct)]
+Fillers = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]
 
 
 def _frame(text: str) -> str:
@@ -83,13 +77,17 @@ class LocationStimuli(_Strict):
     @model_validator(mode="after")
     def _ids_are_in_order(self) -> Self:
         ids = [landmark.id for landmark in self.landmarks]
-        if twice := _repeated(ids):
+        if twice := repeated(ids):
             raise ValueError(f"landmark ids should be unique; given twice: {', '.join(twice)}")
         unknown = [side for side in (self.article_pair.clean, self.article_pair.corrupted) if side not in ids]
         if unknown:
             raise ValueError(f"article_pair should name two landmarks of this file; unknown: {', '.join(unknown)}")
         if self.article_pair.clean == self.article_pair.corrupted:
             raise ValueError(f"article_pair should name two landmarks; both sides are {self.article_pair.clean}")
+        if twice := repeated(landmark.subject for landmark in self.landmarks):
+            raise ValueError(f"landmarks should have a subject each; given twice: {', '.join(twice)}")
+        if twice := repeated({landmark.city for landmark in self.landmarks}):
+            raise ValueError(f"a city should be written in one way; in several: {', '.join(twice)}")
         return self
 
 
@@ -102,7 +100,7 @@ class IOIArticle(_Strict):
 
     @model_validator(mode="after")
     def _two_people(self) -> Self:
-        if self.io == self.s:
+        if folded(self.io) == folded(self.s):
             raise ValueError(f"io and s should be two names; both are {self.s}")
         return self
 
@@ -118,9 +116,9 @@ class IOIStimuli(_Strict):
     places: Fillers
     objects: Fillers
     templates: Annotated[
-        list[Annotated[Text, AfterValidator(_template)]], Field(min_length=1), AfterValidator(_distinct)
+        list[Annotated[Text, AfterValidator(_template)]], Field(min_length=1), AfterValidator(distinct)
     ]
-    mentions: Annotated[list[Annotated[Text, AfterValidator(_mention)]], AfterValidator(_distinct)] = []
+    mentions: Annotated[list[Annotated[Text, AfterValidator(_mention)]], AfterValidator(distinct)] = []
     article: IOIArticle
 
 
@@ -160,7 +158,7 @@ def _with_fields(text: str, once: set[str], optional: Iterable[str] = ()) -> str
     """`text`, if it holds each field of `once` exactly once, of `optional` at most once, and no other."""
     count = Counter(_fields(text))
     known = once.union(optional)
-    if wrong := once - count.keys() or set(_repeated(count.elements())):
+    if wrong := once - count.keys() or set(repeated(count.elements())):
         raise ValueError(f"should hold {_braced(wrong)} exactly once: {text!r}")
     if unknown := count.keys() - known:
         raise ValueError(f"should hold no field but {_braced(known)}; {_braced(unknown)} is none: {text!r}")
@@ -178,8 +176,6 @@ def _braced(names: Iterable[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in sorted(names))
 
 
-def _repeated(items: Iterable[str]) -> list[str]:
-    return [item for item, count in Counter(items).items() if count > 1]
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from replications.lens.engine import noise
 from replications.lens.engine.stack import Stack
-from replications.lens.load import Loaded
+from replications.lens.load import Loaded, encode_bare
 from replications.rome_tracing.effects import SIGMAS
 from replications.rome_tracing.stimuli import Traced, generator
 
@@ -25,7 +25,7 @@ def embedding_std(loaded: Loaded, stack: Stack, texts: Sequence[str]) -> float:
 
     Repeated tokens count as often as they occur, as in the published code.
     """
-    ids = [i for row in loaded.tokenizer(list(texts), add_special_tokens=False)["input_ids"] for i in row]
+    ids = [i for row in encode_bare(loaded, texts) for i in row]
     device = next(loaded.hf_model.parameters()).device
     return stack.words(torch.tensor(ids, device=device)).std().item()
 

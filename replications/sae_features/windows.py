@@ -59,7 +59,8 @@ def label(loaded: Loaded, windows: Windows, *, held_out: bool) -> Labelled:
     size = windows.tokens.shape[1] - (loaded.bos_id is not None)
     ids, spans, inside = [], [], []
     for document, part, encoded in zip(windows.documents, parts, load.encode_with_offsets(loaded, parts), strict=True):
-        own = [(token, span) for token, span in zip(*encoded, strict=True) if token != loaded.bos_id]
+        framed = list(zip(*encoded, strict=True))
+        own = framed[loaded.bos_id is not None : len(framed) - (loaded.eos_id is not None)]
         n = len(own) // size
         ids.append(np.array([token for token, _ in own[: n * size]], np.int32).reshape(n, size))
         spans.append(np.array([span for _, span in own[: n * size]], np.int32).reshape(n, size, 2))

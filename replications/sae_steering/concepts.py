@@ -7,13 +7,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.lens.plain_text import distinct, plain
 
 FILE = Path(__file__).parent / "concepts.yaml"
-Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
+def _plain_lines(text: str) -> str:
+    """Program text has several lines, and a prefix may end its line."""
+    for line in text.split("\n"):
+        plain(line)
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_plain_lines)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct)]
 
 
 class _Strict(BaseModel):

@@ -21,9 +21,8 @@ def tokens_of(loaded: Loaded, *parts: str) -> list[int]:
 
 
 def bare(loaded: Loaded, text: str) -> list[int]:
-    """Tokens of a text without the first token that the model wants; decoders want none at the end."""
-    row = load.encode(loaded, [text])[0]
-    return row if loaded.bos_id is None else row[1:]
+    """Tokens of a text without those that the model wants around it."""
+    return load.encode_bare(loaded, [text])[0]
 
 
 def padded(rows: Sequence[Sequence[int]], *, right: bool = False) -> tuple[Int[Tensor, "n T"], Int[Tensor, " n"]]:

@@ -1,5 +1,7 @@
 """CoNLL-U: what is read, and every way in which a file can be out of order."""
 
+import time
+
 import pytest
 
 from replications.corpora import conllu
@@ -55,6 +57,13 @@ def test_line_ends_of_windows_and_blank_lines_make_no_difference():
         ("\t1\tiobj", "\t9\tiobj", "line 5: head 9 is outside its 2 words"),
         ("\t1\tiobj", "\t-1\tiobj", "line 5: the head should be the number of a word or 0, not '-1'"),
         ("\t1\tiobj", "\t_\tiobj", "line 5: the head should be"),
+        ("\t1\tiobj", f"\t{'1' * 5000}\tiobj", "line 5: the head should be the number of a word or 0, not '1{20}'$"),
+        ("2\tme\t", f"{'2' * 5000}\tme\t", "line 5: '2{20}' is no id of a word"),
+        ("2\tme\t", "٢\tme\t", "line 5: '٢' is no id of a word"),
+        ("2-3\tdella", f"2-{'3' * 5000}\tdella", "line 10: .* is no id of a word"),
+        ("1.1\tegli", f"1.{'1' * 5000}\tegli", "line 9: .* is no id of a word"),
+        ("SpaceAfter=No", " ", "line 5: 10 columns separated by tabs are expected, got 9"),
+        ("# sent_id = two", "# sent_id", "line 7: the sentence should begin with a `# sent_id"),
         ("\t1\tiobj", "\t2\tiobj", "line 5: the heads form a cycle through word 2"),
         ("\t1\tiobj", "\t1\t_", "line 5: the word should have a universal tag and a relation"),
         ("\tPRON\tPRP", "\t_\tPRP", "line 5: the word should have a universal tag and a relation"),
@@ -69,6 +78,30 @@ def test_a_file_that_is_out_of_order_is_refused_with_its_line(old, new, said):
     assert old in SOUND
     with pytest.raises(Refusal, match=f"^bad.conllu, {said}"):
         conllu.read(SOUND.replace(old, new), "bad.conllu")
+
+
+def test_words_are_what_stands_between_tabs_whatever_a_comment_says_of_columns():
+    text = SOUND.replace("25 000\t", "25  000\t").replace("# text =", "# global.columns = ID FORM\n# text =")
+    one, two = conllu.read(text, "f.conllu")
+    assert (one.words, two.words[-1], two.heads) == (("Give", "me"), "25  000", (0, 4, 4, 1))
+
+
+def test_empty_nodes_keep_their_misc_and_line():
+    assert conllu.read(SOUND, "f.conllu")[1].empty == (("_", 9),)
+
+
+@pytest.mark.parametrize("last", [20_000, 1])
+def test_a_chain_of_many_words_is_read_or_refused_in_no_time(small, last):
+    n = 20_000
+    heads = [*range(2, n + 1), 0 if last == n else last]
+    text = small.sentence("s", *(f"w X _ {head} dep" for head in heads))
+    start = time.process_time()
+    if last == n:
+        assert conllu.read(text, "f.conllu")[0].heads == tuple(heads)
+    else:
+        with pytest.raises(Refusal, match="line 2: the heads form a cycle through word 1"):
+            conllu.read(text, "f.conllu")
+    assert time.process_time() - start < 5  # of a second that it takes, and of the minutes that it would
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def test_mentions_nest_and_may_be_one_word(small):
         "SpaceAfter=No|Entity=1)",
         "Entity=(2-giv-place-coref)",
     )
-    ((_, listed),) = mentions.read(found, "gum.conllu")
-    assert [(mention.kind, mention.chain, mention.span) for mention in listed] == [
+    (one,) = mentions.read(found, "gum.conllu")
+    assert [(mention.kind, mention.chain, mention.span) for mention in one.mentions] == [
         ("person", "1", (0, 3)),
         ("place", "2", (0, 1)),
         ("place", "2", (3, 4)),
@@ -68,6 +68,35 @@ def test_a_mention_in_pieces_is_left_out(small):
     )
     (sentence,) = mentions.entities(found, "gum.conllu")
     assert sentence.targets == (Target((3, 4), None, ("place",)),)
+    assert mentions.dropped(found, "gum.conllu") == {"pieces_of_split_mentions": 2}
+
+
+EMPTY = "{}.1\tit\t_\t_\t_\t_\t_\t_\t_\t{}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "misc", "after", "count"),
+    [
+        ("_", "Entity=(1-new-person-coref)", "_", 1),
+        ("_", "Entity=(1-new-person-coref", "Entity=1)", 1),
+        ("Entity=(1-new-person-coref", "Entity=1)", "_", 1),
+        ("_", "CopyOf=1|Entity=(1-new-person-coref)(2-new-place-coref)", "_", 2),
+        ("Entity=(1-new-person-coref", "_", "Entity=1)", 0),
+    ],
+)
+def test_a_mention_on_an_empty_node_is_left_out_and_counted(small, before, misc, after, count):
+    lines = text(small, before, after, "Entity=(4-new-place-coref)").splitlines(keepends=True)
+    found = conllu.read("".join([*lines[:4], EMPTY.format(1, misc), *lines[4:]]), "gum.conllu")
+    (sentence,) = mentions.entities(found, "gum.conllu")
+    assert sentence.targets[-1] == Target((2, 3), None, ("place",))
+    assert len(sentence.targets) == (1 if count else 2)
+    assert mentions.dropped(found, "gum.conllu") == ({"mentions_on_empty_nodes": count} if count else {})
+
+
+def test_a_sentence_of_more_mentions_than_can_be_paired_is_refused(small):
+    crowd = "Entity=" + "(1-new-person-coref)" * (mentions.MOST + 1)
+    with pytest.raises(Refusal, match="sentence GUM_news_boats-1 has 1001 mentions, more than 1000"):
+        mentions.coreference(trees(small, crowd), "gum.conllu")
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,20 @@ def test_gap_is_the_same_with_line_ends_of_windows_and_other_capitals():
         (4, "", "line 2: A '' does not stand"),
         (6, "yes", "A-coref and B-coref should be TRUE or FALSE"),
         (10, "x\ty", "line 2: 11 columns"),
+        (3, "2" * 5000, "line 2: Pronoun 'She' does not stand at character 2{20} of"),
+        (10, "x" * 200_000, "line 2: not a row of tab-separated columns"),
+        (10, "x\ry", "line 2: not a row of tab-separated columns"),
     ],
 )
 def test_a_row_of_gap_that_is_out_of_order_is_refused(column, value, said):
     row = [*ROW[:column], value, *ROW[column + 1 :]]
     with pytest.raises(Refusal, match=f"gap.tsv, .*{said}|gap.tsv, {said}"):
+        gap.read(gap_text(row), "gap.tsv")
+
+
+def test_a_name_of_gap_that_holds_no_word_is_refused():
+    row = [*ROW[:4], " ", "3", *ROW[6:]]
+    with pytest.raises(Refusal, match=r"gap.tsv, line 2: there is no word between characters 3 and 4"):
         gap.read(gap_text(row), "gap.tsv")
 
 
@@ -67,6 +76,9 @@ def test_semeval_gives_the_relation_of_two_marked_nominals():
     ("old", "new", "said"),
     [
         ("<e2>harbour wall</e2>", "harbour wall", "line 1: the sentence should mark"),
+        ("<e2>harbour wall</e2>", "<e2></e2>", "line 1: the sentence should mark"),
+        ("the <e2>", "<e1>the</e1> <e2>", "line 1: the sentence should mark"),
+        ("<e2>harbour wall</e2>", "<e1>a</e1>" * 20_000, "line 1: the sentence should mark"),
         ("Other", "Another", "line 6: a relation like Cause-Effect"),
         ("Cause-Effect(e1,e2)\n", "", "line 2: a relation like"),
         ("<e1>storm</e1>", "<e1> </e1>", "line 1: there is no word"),

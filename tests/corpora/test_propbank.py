@@ -1,7 +1,9 @@
 """PropBank: skeletons and joined lines, their alignment with sentences, and clean roles."""
 
+import gzip
 import io
 import json
+import lzma
 import tarfile
 
 import pytest
@@ -108,11 +110,29 @@ def test_a_skeleton_that_is_out_of_order_is_refused_with_its_lines(old, new, sai
 
 @pytest.mark.parametrize(
     "change",
-    [{"tree": "(TOP*"}, {"xpos": TAGS[:5]}, {"preds": [{"args": [["ARG0", 0, 1]]}]}, {"sent_id": None, "preds": 3}],
+    [
+        {"tree": "(TOP*"},
+        {"tree": "(" * 100_000},
+        {"xpos": TAGS[:5]},
+        {"preds": [{"args": [["ARG0", 0, 1]]}]},
+        {"preds": [{"args": [["V", 0.0, 1.0]]}]},
+        {"sent_id": None, "preds": 3},
+    ],
 )
 def test_a_joined_row_that_is_out_of_order_is_refused_with_its_line(change):
     with pytest.raises(Refusal, match=r"f.jsonl, line 2: not a row of PropBank"):
         propbank.read_joined(f"{json.dumps(ROW)}\n{json.dumps(ROW | change)}\n", "f.jsonl")
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"a":' * 100_000, "9" * 5000, "[]", "null", '{"preds": 1e999}'])
+def test_what_json_can_hide_is_refused_with_its_line(line):
+    with pytest.raises(Refusal, match=r"f.jsonl, line 1: not a row of PropBank"):
+        propbank.read_joined(line, "f.jsonl")
+
+
+def test_a_role_is_a_name():
+    row = propbank.read_joined(json.dumps(ROW | {"preds": [{"args": [[7, 0, 1], ["V", 2, 2]]}]}), "f.jsonl")
+    assert propbank.roles(tree_of("tale-red-0001"), row["tale-red-0001"]).targets == ()
 
 
 def test_a_row_of_another_length_than_its_sentence_is_refused():
@@ -120,6 +140,38 @@ def test_a_row_of_another_length_than_its_sentence_is_refused():
     with pytest.raises(Refusal, match="ewt-propbank: sentence tale-red-0001 has 10 words, 2 in the treebank"):
         propbank.join([tree_of("tale-red-0001", ["NN", "NN"])], rows, "ewt-propbank")
     assert propbank.join([tree_of("another")], rows, "ewt-propbank") == []
+
+
+def not_text():
+    archive = release(red=skeleton())
+    return gzip.compress(gzip.decompress(archive).replace(b"[WORD]", b"\xff\xff\xff\xff\xff\xff"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no archive",
+        release(red=skeleton())[:200],
+        gzip.compress(b"x" * 600),
+        lzma.compress(b"x")[:20],
+        not_text(),
+    ],
+    ids=["empty", "no archive", "cut off", "no tar", "no whole xz", "not UTF-8"],  # bytes of an archive hold its time
+)
+def test_a_damaged_release_is_refused(data):
+    with pytest.raises(Refusal, match=r"release.tar.gz (is not a sound archive|holds no skeleton)"):
+        propbank.read_release(data, "release.tar.gz", [tree_of("tale-red-0001")])
+
+
+def test_a_document_of_more_sentences_than_can_be_compared_is_refused(monkeypatch):
+    monkeypatch.setattr(propbank, "LARGEST", 3000)
+    many = [tree_of("tale-red-0001")] * 1000
+    short = "".join(skeleton(["CC"], ["(TOP*)"], (), number) for number in range(4))
+    with pytest.raises(Refusal, match=r"red.xml.gold_skel has 4 sentences; one document's are expected"):
+        propbank.read_release(release(red=short), "release.tar.gz", many)
+    with pytest.raises(Refusal, match=r"gold_skel has \d+ bytes"):
+        propbank.read_release(release(red=skeleton() * 30), "release.tar.gz", many)
 
 
 def test_a_release_without_a_fitting_skeleton_is_refused():

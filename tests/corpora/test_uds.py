@@ -1,6 +1,7 @@
 """Decompositional semantics: graphs and extracted files give the same trees and the same proto-roles."""
 
 import json
+import time
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_other_splits_are_left_out(trees):
         ('"tale-0001"', '"tale-9999"', "line 1: a span lies outside sentence tale-9999 of 0 words"),
         ('"pred_head"', '"head"', "line 1: not a predicate-argument pair"),
         ("{", "[", "line 1: not a predicate-argument pair"),
+        ("{", "[" * 100_000, "line 1: not a predicate-argument pair"),
+        ('"protoroles": {', '"protoroles": 1, "x": {', "line 1: not a predicate-argument pair"),
+        ('"sent_id": "tale-0001"', '"sent_id": []', "line 1: not a predicate-argument pair"),
+        ('"pred_head": 3', '"pred_head": 3.0', "line 1: not a predicate-argument pair"),
+        ('"pred_head": 3', '"pred_head": -3', "line 1: a span lies outside sentence"),
     ],
 )
 def test_lines_that_are_out_of_order_are_refused(trees, old, new, said):
@@ -87,8 +93,32 @@ def test_lines_that_are_out_of_order_are_refused(trees, old, new, said):
         (lambda text: text.replace('"adjacency"', '"links"'), "dev.json, ewt-dev-10: not a graph"),
         (lambda text: text.replace('"deprel": "root"', '"relation": "root"'), "dev.json, ewt-dev-10: not a graph"),
         (lambda text: text.replace('"position": 5', '"position": 6'), "positions are not 1 to 5"),
+        (lambda text: text.replace('"position": 5', '"position": 5.0'), "not a graph|positions are not 1 to 5"),
+        (lambda text: text.replace('"form": "dog"', '"form": 7'), "positions are not 1 to 5"),
+        (
+            lambda text: text.replace('"type": "token"', '"type": "token", "id": []'),
+            "dev.json, ewt-dev-10: not a graph",
+        ),
+        (lambda text: text.replace('"adjacency": [[', '"adjacency": [7, ['), "dev.json, ewt-dev-10: not a graph"),
+        (lambda text: text.replace('"data": {"ewt', '"data": {' + "[" * 100_000), "cut off or not JSON, at character"),
+        (lambda text: text.replace('"data": {"ewt-dev-10"', '"data": {7'), "not JSON, .*: a key in quotes"),
     ],
 )
 def test_graphs_that_are_out_of_order_are_refused(small, trees, change, said):
     with pytest.raises(Refusal, match=said):
         uds.read_graphs(change(package_text(small, trees)), "dev.json", IDS)
+
+
+@pytest.mark.parametrize("ids", [{}, dict.fromkeys(IDS, 7), {key: {"sentence_id": "tale-0001"} for key in IDS}])
+def test_a_table_of_ids_that_lacks_a_sentence_is_refused(small, trees, ids):
+    with pytest.raises(Refusal, match="ewt-dev-10 is missing in the table of sentence ids"):
+        uds.read_graphs(package_text(small, trees), "dev.json", ids)
+
+
+def test_many_predicates_of_one_sentence_cost_no_more_than_each_alone(small):
+    (tree,) = uds.read_trees(small.sentence("tale-0001", *(f"w X X {i} dep" for i in range(3000))), "f")
+    text = small.package({"ewt-dev-1": small.graph(tree, "ewt-dev-1", [(i, [i], YES) for i in range(1, 3001)])})
+    start = time.process_time()
+    _, edges = uds.read_graphs(text, "dev.json", IDS)
+    assert len(edges["tale-0001"]) == 3000
+    assert time.process_time() - start < 5  # a table of the sentence per predicate takes a minute

@@ -25,7 +25,7 @@ def test_windows_are_whole_and_know_their_document():
 
 
 def test_a_first_token_stands_before_every_window_once():
-    windows = corpus.cut(TEXTS, lambda parts: [[1, *ids] for ids in encode(parts)], width=20, first=1)
+    windows = corpus.cut(TEXTS, encode, width=20, first=1)
     assert (windows.tokens[:, 0] == 1).all()
     assert (windows.tokens[:, 1:] != 1).all()
     assert len(windows.tokens) == 9 + 4

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from ioi_circuit.test_wang_stimuli import SOURCE
@@ -17,6 +18,11 @@ PARAMS = {"n_prompts": 12, "n_prefixed": 4, "seed": 0}
 
 class Words:
     """A tokenizer with one token per word or sign, names included, and a BOS of its own that it never adds."""
+
+    added_tokens_decoder: ClassVar = {}
+
+    def get_vocab(self):
+        return {}
 
     def __call__(self, texts, **options):
         spans = [[(m.start(), m.end()) for m in WORD.finditer(text)] for text in texts]

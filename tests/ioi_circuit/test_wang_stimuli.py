@@ -52,6 +52,12 @@ def test_they_make_circuit_prompts():
     (" said to [A]", " said to", "should name"),
     ("had a row, and later [B]", "had a row, and later [A]", "should name"),
     ("NAMES = [", "NAMES = = [", "is not Python source"),
+    ("NAMES = [", "NAMES = \0[", "is not Python source"),
+    ("NAMES = [", "X = " + "(" * 10_000 + "[", "is not Python source"),
+    ("NAMES = [", "X = " + "-" * 100_000 + "1\nNAMES = [", "is not Python source"),
+    ("PLACES = [", "PLACES = [{[]}, ", "PLACES should be assigned"),
+    ("So [B]", "So " + "[B] and [A] and " * 5000 + "[B]", "should name"),
+    ("and [A] got", "and [A] met [A] and got", "should name"),
 ])  # fmt: skip
 def test_another_form_is_refused(old, new, message):
     with pytest.raises(Refusal, match=message):

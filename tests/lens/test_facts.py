@@ -74,6 +74,8 @@ def test_unknown_language_lists_the_known_ones(tmp_path):
         ({"frame": "{subject} is in{"}, r"relations.0.frame: .*no other field"),
         ({"frame": "The capital of {subject}"}, r"relations.0.frame: should go on after {subject}"),
         ({"frame": "{subject} is in "}, r"relations.0.frame: should neither begin nor end with a space"),
+        ({"frame": "{subject} is\u00a0in"}, r"relations.0.frame: should hold no character .*U\+00A0"),
+        ({"paraphrases": ["{subject} is in", "{subject} Is in"]}, r"relations.0.paraphrases: .*given twice"),
         ({"paraphrases": ["{subject} is ruled from"]}, r"relations.0.paraphrases: List should have at least 2"),
         ({"paraphrases": ["{subject} is in"] * 2}, r"relations.0.paraphrases: .*given twice: '{subject} is in'"),
         ({"paraphrases": [RELATION["frame"], "{subject} is in"]}, r"relations.0: paraphrases should differ"),
@@ -102,6 +104,11 @@ def test_a_malformed_relation_is_refused_by_name(tmp_path, fields, message):
         (["capital", "City of Rome", "rome", "Q1 P36 Q220"], r"should not give the object away"),
         (["capital", " Spain", "Madrid", "Q29 P36 Q2807"], r"subject: should neither begin nor end with a space"),
         (["capital", "Spain", "", "Q29 P36 Q2807"], r"object: String should have at least 1 character"),
+        (["capital", "FRANCE", "Lyon", "Q142 P36 Q456"], r"line 2 has the same relation and subject"),
+        (["capital", "Spain", "PARIS", "Q29 P36 Q90"], r"object is 'PARIS'; it should be written 'Paris' as in"),
+        (["capital", "Spain", "Mad\u200drid", "Q29 P36 Q2807"], r"object: .*cannot be seen, as U\+200D"),
+        (["capital", "Spain\u00ad", "Madrid", "Q29 P36 Q2807"], r"subject: .*cannot be seen, as U\+00AD"),
+        (["capital", "Pe\u0301rou", "Lima", "Q419 P36 Q2868"], r"subject: should have letters and accents in one"),
     ],
 )
 def test_a_malformed_fact_is_refused_by_line_and_name(tmp_path, row, message):

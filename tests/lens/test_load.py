@@ -143,13 +143,15 @@ def test_without_a_policy_token_the_text_is_only_itself(gpt2):
 
 
 @pytest.mark.parametrize("spelled", [0, 1, 3])
-def test_a_policy_token_stands_exactly_once_before_every_text(gpt2, spelled):
+def test_a_policy_token_stands_exactly_once_before_every_text_and_is_letters_where_it_is_spelled(gpt2, spelled):
     loaded = load.load_model(gpt2(bos=PREPEND))
     for text in (TEXT, "a", ""):
-        [ids] = load.encode(loaded, ["<|endoftext|>" * spelled + text])
+        written = "<|endoftext|>" * spelled + text
+        [ids] = load.encode(loaded, [written])
         assert ids[0] == loaded.bos_id
         assert loaded.bos_id not in ids[1:]
-        assert loaded.tokenizer.decode(ids[1:]) == text
+        assert loaded.tokenizer.decode(ids[1:]) == written
+        assert load.encode_bare(loaded, [written]) == [ids[1:]]
 
 
 def test_the_policy_does_not_care_what_the_tokenizer_adds_by_itself(gpt2):
@@ -169,7 +171,9 @@ def test_the_policy_does_not_care_what_the_tokenizer_adds_by_itself(gpt2):
 def test_encoder_texts_are_closed_exactly_once(gpt2):
     loaded = load.load_model(gpt2(bos=PREPEND, eos="<|endoftext|>"))
     [ids] = load.encode(loaded, ["a<|endoftext|>"])
-    assert ids == [loaded.bos_id, loaded.tokenizer.get_vocab()["a"], loaded.eos_id]
+    letters = [loaded.tokenizer.get_vocab()[letter] for letter in "a<|endoftext|>"]
+    assert ids == [loaded.bos_id, *letters, loaded.eos_id]
+    assert load.encode_bare(loaded, ["a<|endoftext|>"]) == [letters]
 
 
 @pytest.mark.parametrize("bos", [NONE, PREPEND])

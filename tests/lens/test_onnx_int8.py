@@ -1,11 +1,14 @@
 """Tiny encoders, quantised and written here as ONNX files by hand, and read back as what torch computes."""
 
+import contextlib
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from replications.errors import Refusal
 from replications.lens import load, onnx_int8, weights
@@ -190,6 +193,22 @@ def with_part(name, data):
     return lambda parts: onnx({**parts, name: data})
 
 
+def cast(value: str, output: str = "") -> bytes:
+    """An operation that the search for a bias passes through."""
+    return node("Cast", [value], output or value)
+
+
+def looped(*steps: bytes):
+    """A product whose way to its bias goes round."""
+    stored = quantised("spare", np.ones((8, 8)))[0]
+    return with_part("spare", stored + node("MatMulInteger", ["x", "spare_quantized"], "y") + b"".join(steps))
+
+
+def scaled_by(value):
+    stored = tensor(f"{WORDS}_scale", FLOAT, (), field(4, np.float32(value).tobytes()))
+    return lambda parts: onnx({**parts, WORDS: parts[WORDS] + stored})
+
+
 def two_scales(parts):
     stored = tensor(f"{WORDS}_scale", FLOAT, (2,), field(4, np.ones(2, np.float32).tobytes()))
     return onnx({**parts, WORDS: parts[WORDS] + stored})  # the later one counts
@@ -212,6 +231,18 @@ def two_scales(parts):
         (two_scales, f"tensor {WORDS} should have 8-bit values, one scale and one zero point"),
         (with_part("spare", quantised("spare", np.ones(8))[0] + node("MatMulInteger", ["x", "spare_quantized"], "y")),
          "no bias is added to the product with spare_quantized"),
+        (looped(cast("y")), "the operations after the product with spare_quantized form a circle"),
+        (looped(cast("y", "z"), cast("z", "y")), "the operations after the product with spare_quantized form a circle"),
+        (looped(cast("y", "z"), node("Mul", ["z", "z"], "a"), cast("a", "z")), "form a circle"),
+        (with_part("spare", field(1, field(1, "x") + field(4, "Cast"))), "damaged .an operation should write a value"),
+        (scaled_by(np.inf), f"the scale of tensor {WORDS} should be a number, not inf"),
+        (scaled_by(3e38), f"the scale of tensor {WORDS} should be a number, not 3"),
+        (with_part(WORDS, tensor(WORDS, FLOAT, (0, 1 << 40))), "embeddings.word_embeddings.weight has no values"),
+        (with_part(WORDS, tensor(WORDS, FLOAT, (-11, -8), raw(np.ones(88, np.float32)))), "sizes, none below 0"),
+        (with_part(WORDS, tensor(WORDS, FLOAT, (1,) * 100_000, raw(np.ones(1, np.float32)))), "at most 8 sizes"),
+        (with_part(WORDS, tensor(WORDS, FLOAT, (), field(5, b"\xff" * 9 + b"\x7f"))), "is missing or of another rank"),
+        (with_part("spare", b"".join(tensor(f"bert.encoder.layer.{i}.x.bias", FLOAT, (1,), raw(np.ones(1, np.float32)))
+                                     for i in range(3000))), r"\d+ layers are named, few are there"),
         (with_part(WORDS, tensor(WORDS, FLOAT, (11,), raw(np.ones(11, np.float32)))),
          "embeddings.word_embeddings.weight is missing or of another rank"),
     ],
@@ -223,6 +254,20 @@ def test_a_file_that_is_something_else_is_refused_in_one_sentence(bert, tmp_path
     assert "tiny.onnx" in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_damage_is_refused_or_read_and_nothing_else(bert, tmp_path_factory, data):
+    whole = bytearray(onnx(bert.parts))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.sampled_from([len(whole), data.draw(st.integers(0, len(whole)))]))
+    file = tmp_path_factory.getbasetemp() / "damaged"
+    file.write_bytes(whole[:cut])
+    with contextlib.suppress(Refusal):
+        weights = onnx_int8.state_dict(onnx_int8.read(file, "damaged"))
+        onnx_int8.shape(weights, 2, "damaged")
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused(bert, tmp_path):

@@ -16,7 +16,7 @@ FRAMES = {"likes": "w50 {subject} w51 w52", "lives": "w40 w41 {subject} w42 w43 
 def tokenizer():
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w60", pad_token="w60")
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>", pad_token="<eos>")
 
 
 def tiny_loaded(architecture="llama"):
