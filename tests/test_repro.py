@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -51,7 +52,8 @@ def test_a_failure_stops_only_what_depends_on_it(tmp_path):
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library of DVC's
 def test_the_lock_is_what_dvc_would_have_written(tmp_path):
     def call(*command):
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        ready = [sys.executable, "-m", *command] if command[0] == "dvc" else command
+        return subprocess.run(ready, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     call("git", "init", "-q")
     call("dvc", "init", "-q")

@@ -137,8 +137,6 @@ def first_fault(error: ValidationError) -> str:
     return (f"{where}: " if where else "") + fault["msg"].removeprefix("Value error, ")
 
 
-
-
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Numbered rows without the header, which is line 1."""
     reader = csv.reader(io.StringIO(read_text(file)), strict=True)

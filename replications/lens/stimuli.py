@@ -176,8 +176,6 @@ def _braced(names: Iterable[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in sorted(names))
 
 
-
-
 def _first_fault(error: ValidationError) -> str:
     """The first fault as `entry: what would be right`; list entries are numbered from 0."""
     fault = error.errors()[0]

@@ -103,12 +103,17 @@ def _shift(place: tuple[str, ...], old: dict, new: dict, claim: Claim | None, ki
     pairs = list(zip(_numbers(old.get("measured")), _numbers(new.get("measured")), strict=False))
     moved = max((abs(a - b) for a, b in pairs), default=math.nan)
     size = max((abs(a) for a, _ in pairs), default=math.nan)
-    width = float(old.get("ci_high", math.nan)) - float(old.get("ci_low", math.nan)) if old else math.nan
+    width = _end(old.get("ci_high")) - _end(old.get("ci_low"))
     allowed = kind.of_interval * width if width > 0 else kind.relative * size
     asked = claim.form(place[2], place[3]) if claim else None
     own = asked.tolerance if asked is not None and asked.comparison == "within" else None
     shares = moved / width if width > 0 else math.nan, moved / own if own else math.nan
     return Shift(place, *verdicts, moved, *shares, beyond=moved > allowed + ABSOLUTE)
+
+
+def _end(cell: Any) -> float:
+    """An end of an interval; NaN where the cell is empty."""
+    return math.nan if cell is None or cell == "" else float(cell)
 
 
 def _numbers(measured: Any) -> list[float]:
