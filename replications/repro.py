@@ -7,6 +7,7 @@ memory for, each on one thread; this process alone writes the lock, by DVC itsel
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -124,6 +125,7 @@ def recorder(root: Path) -> Callable[[Stage], None]:
     """Writes a stage's hashes into dvc.lock, as `dvc repro` would have."""
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it says of every stage that it updates the lock
     repo = Repo(str(root))
 
     def record(stage: Stage) -> None:

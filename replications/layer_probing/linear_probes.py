@@ -59,7 +59,8 @@ def scale_of(states: Float[Tensor, "L n d"]) -> Scale:
     """Mean and standard deviation of every layer's states; a dimension that never varies is only centred."""
     states = states.float()
     deviation = states.std(dim=1, keepdim=True, correction=0)
-    return Scale(states.mean(dim=1, keepdim=True), torch.where(deviation > 0, deviation, 1))
+    varies = states.amax(dim=1, keepdim=True) > states.amin(dim=1, keepdim=True)  # the deviation of .1, .1 is rounding
+    return Scale(states.mean(dim=1, keepdim=True), torch.where(varies, deviation, 1))
 
 
 def fit(
