@@ -227,8 +227,11 @@ def report() -> None:
 @app.command()
 def targets() -> None:
     """Print the DVC stages whose weights and data can be had here; the others go to stderr, one line each."""
+    from replications.pipeline import REPORT
+
     for stage in _plan().stages:
-        print(stage.name)
+        if stage.name != REPORT:  # `dvc repro` would make all upstream of it, whether it can be had or not
+            print(stage.name)
 
 
 @app.command()

@@ -122,7 +122,8 @@ def _of_system(error: OSError) -> str:
 
 def _output_fails(error: OSError) -> bool:
     """Whether the program's own output cannot be written: what it printed last, or what still waits to be."""
-    if any(frame.f_code.co_name == "_write_buffer" for frame, _ in traceback.walk_tb(error.__traceback__)):  # rich's
+    printing = ("_write_buffer", "_show")  # of rich, and of tables that are no picture
+    if any(frame.f_code.co_name in printing for frame, _ in traceback.walk_tb(error.__traceback__)):
         return True
     try:
         sys.stdout.flush()

@@ -286,8 +286,9 @@ def test_targets_are_the_stages_whose_weights_and_data_can_be_had(here, monkeypa
     monkeypatch.setattr(sources, "available", lambda entry: answer[entry.id], raising=False)
     result = CliRunner().invoke(cli.app, ["targets"], catch_exceptions=False)
     assert result.stdout.splitlines() == [f"model@{SMALL}", "audit", "ioi@smol-en"]
+    try_other, try_books = f"try `replicate fetch {OTHER}`", "try `replicate fetch gutenberg`"
     assert result.stderr.splitlines() == [
-        "ioi@gemma-en left out: no network",
-        "ioi@gemma-fr left out: no network",
-        "books left out: no book",
+        f"ioi@gemma-en is left out: {OTHER}: no network; {try_other}",
+        f"ioi@gemma-fr is left out: {OTHER}: no network; {try_other}",
+        f"books is left out: gutenberg: no book; {try_books}",
     ]

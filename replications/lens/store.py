@@ -55,8 +55,9 @@ def writing(cache: Path) -> Iterator[None]:
 
 def cannot_write(cache: Path, reason: str) -> Refusal:
     """The refusal of a cache that takes no file."""
-    return Refusal(f"the cache {cache} cannot be written ({reason}): make room there, or have {CACHE} name a folder on "
-                   "another disk")  # fmt: skip
+    in_the_way = [os.strerror(code) for code in (errno.ENOTDIR, errno.EEXIST)]
+    remedy = "there should be a folder where a file is" if reason in in_the_way else "make room there"
+    return Refusal(f"the cache {cache} cannot be written ({reason}): {remedy}, or have {CACHE} name another folder")
 
 
 def disk_reason(text: str) -> str:

@@ -93,9 +93,9 @@ def test_a_rephrasing_about_somebody_else_is_refused(tmp_path):
     ("data", "message"),
     [
         (b"{", r"k\.json is not readable JSON .*fetch it again"),
-        (b"\xff\xfe", r"k\.json is not readable JSON .*fetch it again"),
-        (b"\x1f\x8b\x08\x00", r"k\.json is not readable JSON .*fetch it again"),
-        (b"\x1f\x8b\x08\x00" + bytes(6) + b"\xff" * 20, r"k\.json is not readable JSON .*fetch it again"),
+        (b"\xff\xfe", r"k\.json is cut off, or not UTF-8 text .*fetch it again"),
+        (b"\x1f\x8b\x08\x00", r"k\.json is cut off, or not UTF-8 text .*fetch it again"),
+        (b"\x1f\x8b\x08\x00" + bytes(6) + b"\xff" * 20, r"k\.json is cut off, or not UTF-8 text .*fetch it again"),
         (b"[" * 100_000, r"k\.json is not readable JSON .*nested too deep.*fetch it again"),
         (b"{}", r"k\.json should hold a list of records"),
         (b"[]", r"k\.json should hold a list of records"),
