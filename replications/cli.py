@@ -255,15 +255,16 @@ def repro(
 
 def _plan() -> Any:
     """Stages that can be run here, asked of the sources; those that cannot are named on stderr."""
-    from replications.lens.sources import available
+    from replications.lens.sources import available, remedy
     from replications.pipeline import plan, stages
 
     entries = {"models": _catalogue(), "datasets": _datasets()}
 
     def missing(need: tuple[str, str]) -> str:
         kind, name = need
-        can, reason = available(entries[kind][_known(kind.removesuffix("s"), name, entries[kind])])
-        return "" if can else reason
+        entry = entries[kind][_known(kind.removesuffix("s"), name, entries[kind])]
+        can, reason = available(entry)
+        return "" if can else f"{reason}; try `{remedy(entry)}`"
 
     made = plan(stages(_root()), missing)
     for name, reason in made.left_out.items():

@@ -87,7 +87,7 @@ def upstream(listed: Sequence[Stage]) -> dict[str, list[str]]:
 
 
 def plan(listed: Sequence[Stage], missing: Callable[[Need], str]) -> Plan:
-    """All stages for which everything upstream can be had too. `missing` says in a clause why something cannot, or "".
+    """All stages for which everything upstream can be had too. `missing` says why something cannot, or "".
 
     Anything that is needed is asked for once.
     """
@@ -135,10 +135,10 @@ def _in_order(stages: list[Stage], before: dict[str, list[str]]) -> list[Stage]:
 
 
 def _why(lacking: list[Need], reasons: dict[Need, str]) -> str:
-    """One line: what is missing, why, and the one command to try."""
+    """One line: what is missing, and what was said of the first of it."""
     (_, name), *others = lacking
     more = f" (and {', '.join(other for _, other in others)})" if others else ""
-    return f"{name}{more}: {reasons[lacking[0]]}; try `replicate fetch {name}`"
+    return f"{name}{more}: {reasons[lacking[0]]}"
 
 
 def room_stage(room: str, item: Mapping[str, str], root: Path = ROOT) -> tuple[Stage | None, str | None]:

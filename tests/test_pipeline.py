@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from replications.errors import Refusal
+from replications.errors import Refusal, Unavailable
+from replications.lens import sources
+from replications.lens.catalogue import load_catalogue, load_datasets
 from replications.pipeline import first_runs, narrowed, plan, stages, upstream
 from replications.settings import ROOT
 
@@ -94,7 +96,7 @@ def test_a_stage_is_left_out_with_what_is_missing_upstream():
     """`languages` reads the evidence of eight runs and names none of their data."""
     made = without("pud-hi")
     assert made.left_out.keys() == {"dataset@pud-hi", "layer_probing@multilingual-e5-small-hi", "languages"}
-    assert made.left_out["languages"] == "pud-hi: pud-hi is not to be had; try `replicate fetch pud-hi`"
+    assert made.left_out["languages"] == "pud-hi: pud-hi is not to be had"
     assert {"layer_probing@multilingual-e5-small-zh", "report"} <= set(names(made))
 
 
@@ -131,3 +133,34 @@ def test_the_first_run_of_a_room_is_one_that_can_be_had():
 def test_only_what_can_be_run_can_be_named(name, why):
     with pytest.raises(Refusal, match=why):
         narrowed(without("pud-hi"), [name])
+
+
+@pytest.mark.parametrize(
+    ("gone", "lost", "kept"),
+    [
+        ("hub", set(), {"ioi@smollm2-135m-en", "languages", "sae@gemma-3-270m-en"}),
+        ("web", {"edge_probing@minilm-l6-en", "languages"}, {"ioi@smollm2-135m-en", "layer_probing@minilm-l6-en"}),
+        ("package", {"ioi@smollm2-135m-en", "sae@gemma-3-270m-en"}, {"audit", "superposition", "toy_sae", "report"}),
+    ],
+)
+def test_a_newcomer_without_one_of_the_places_gets_the_rest(gone, lost, kept, tmp_path, monkeypatch):
+    """An empty cache, no mirror, and every place but one that answers."""
+    monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path))
+    monkeypatch.delenv("REPLICATIONS_MIRROR", raising=False)
+
+    def ask(kind):
+        def asked(source):
+            if kind == gone:
+                raise Unavailable(f"the {kind} does not answer")
+
+        return asked
+
+    for kind in ("hub", "web", "package", "npm"):
+        monkeypatch.setattr(sources.ROUTES[kind], "ask", ask(kind))
+    entries = {"models": load_catalogue(), "datasets": load_datasets()}
+    made = plan(LISTED, lambda need: sources.available(entries[need[0]][need[1]])[1])
+    assert lost <= made.left_out.keys()
+    assert kept <= set(names(made))
+    assert all(f"the {gone} does not answer" in reason for reason in made.left_out.values())
+    if not lost:
+        assert made.left_out == {}
