@@ -171,7 +171,9 @@ def _say(error: BaseException, words: list[str], debug: bool) -> None:
         if debug:
             traceback.print_exception(error)
         else:
-            print(sentence(error, words), file=sys.stderr)
+            from replications.report.escape import terminal  # a name or a file's line may hold anything
+
+            print(terminal(sentence(error, words)).plain, file=sys.stderr)
 
 
 def _never_raise_on_output() -> None:
