@@ -105,7 +105,7 @@ def write_index(path: Path, title: str, introduction: str, pages: Mapping[str, t
     """Write a page that leads to every card of the pages beside it: title and cards by file name."""
     parts = [f"<p>{escape(introduction)}</p>"]
     for name, (heading, cards) in pages.items():
-        link = escape(name, quote=True)
+        link = escape(name)
         rows = "".join(f'<li><a href="{link}#f{card.feature}">Feature {card.feature}</a>: {escape(card.label)}</li>'
                        for card in cards)  # fmt: skip
         parts.append(f'<section><h2><a href="{link}">{escape(heading)}</a></h2><ul>{rows}</ul></section>')

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from replications.claims.compare import Region, as_text, region
 from replications.claims.schema import Claim
 from replications.files import read_json, write_text
+from replications.report.escape import html
 
 Row = dict[str, Any]
 Panel = tuple[Claim, list[Row]]
@@ -186,8 +186,8 @@ def _limits(rows: list[Row], wanted: Region) -> tuple[float, float]:
 
 
 def _text(x: float, y: float, text: str, size: float, *, colour: str = "#222222", anchor: str = "start") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" fill={quoteattr(colour)} text-anchor="{anchor}"'
-    return f"<text {place}>{escape(text)}</text>"
+    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"'
+    return f"<text {place}>{html(text)}</text>"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from replications.files import read_json, write_json
+from replications.claims.evidence import node, room_evidence
+from replications.claims.schema import Estimate
+from replications.errors import Refusal
+from replications.files import write_json
 
 # By room: what a number is called, and where metrics.json holds it (under `measured`). A run without it is left out.
 HEADLINES = {
@@ -84,26 +85,22 @@ HEADLINES = {
 }
 
 
-def headlines(reports: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """By room and run (`model, language`): what is headline there, of all evidence under `reports`."""
-    return {room: runs for room in HEADLINES if (runs := _runs(reports / room, HEADLINES[room]))}
+def headlines(root: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """By room and run (`model, language`): what is headline there, of all evidence of a checkout that can be read."""
+    return {room: runs for room in HEADLINES if (runs := _runs(room, root))}
 
 
-def write_headlines(reports: Path) -> Path:
-    """Write headlines.json."""
-    return write_json(reports / "headlines.json", headlines(reports))
+def write_headlines(root: Path) -> Path:
+    """Write reports/headlines.json."""
+    return write_json(root / "reports" / "headlines.json", headlines(root))
 
 
-def _runs(folder: Path, wanted: Mapping[str, str]) -> dict[str, dict[str, float]]:
+def _runs(room: str, root: Path) -> dict[str, dict[str, float]]:
     found = {}
-    for file in sorted(folder.glob("*/*/metrics.json")):
-        tree = read_json(file)["measured"]
-        values = {name: _value(tree, path) for name, path in wanted.items()}
-        found[", ".join(file.parts[-3:-1])] = {name: value for name, value in values.items() if value is not None}
+    for place, evidence in room_evidence(room, root).items():
+        if isinstance(evidence, Refusal):  # the verdict table says what is wrong with it
+            continue
+        values = {name: node(evidence.measured, path) for name, path in HEADLINES[room].items()}
+        numbers = {name: one.value for name, one in values.items() if isinstance(one, Estimate)}
+        found[", ".join(place)] = {name: number for name, number in numbers.items() if number is not None}
     return found
-
-
-def _value(tree: Any, path: str) -> float | None:
-    for key in path.split("."):
-        tree = tree.get(key, {})
-    return tree.get("value")

@@ -38,7 +38,7 @@ def write_report(root: Path = ROOT) -> list[Row]:
         if asked := panels(listed, rows):
             asked = with_control_intervals(asked, root / "reports" / room)
             forest(root / "reports" / f"forest_{room}.svg", room, asked)
-    write_headlines(root / "reports")
+    write_headlines(root)
     write_text(root / "reports" / "scoreboard.md", scoreboard(rows, claims))
     return rows
 
