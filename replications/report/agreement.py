@@ -157,7 +157,7 @@ def paragraph(listed: list[Shift], differing: int, pinned: bool) -> list[str]:
     how = "the same on any x86-64 processor with AVX2" if pinned else "not pinned on this processor, or by choice"
     bytes_ = "No file differs by a byte." if not differing else f"{differing} files differ by a byte or more."
     lines = [
-        f"{len(listed)} verdicts compared with the committed ones: {len(changed) or 'none'} changed, "
+        f"Verdicts compared with the committed ones: {len(listed)}, of which {len(changed) or 'none'} changed, "
         f"{len(far) or 'none'} moved further than {TOLERANCES} allows. {bytes_} The arithmetic is {how}."
     ]
     for shift in changed:

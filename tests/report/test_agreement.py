@@ -78,7 +78,7 @@ def test_a_changed_verdict_and_a_row_that_only_one_side_has_are_told(after):
 def test_nothing_to_report_is_one_sentence_of_good_news():
     listed = [shift(row(), row())]
     (head,) = agreement.paragraph(listed, 0, pinned=True)
-    assert head.startswith("1 verdicts compared with the committed ones: none changed, none moved further")
+    assert head.startswith("Verdicts compared with the committed ones: 1, of which none changed, none moved further")
     assert "No file differs by a byte" in head
 
 
