@@ -104,12 +104,12 @@ def manifests(model: str, settings: Settings, corpora: list[str]) -> dict[Path, 
     """What reports/ records of the weights and of data that the matrix did not need before, by path."""
     made: dict[Path, dict[str, Any]] = {}
     if model not in WEIGHTLESS:
-        from replications.lens.load import manifest
+        from replications.models.load import manifest
 
         made[Path("models", f"{model}.json")] = manifest(model)
     for name in corpora:
         if name not in settings.datasets:
-            from replications.lens import datasets
+            from replications.catalogue import datasets
 
             made[Path("datasets", f"{name}.json")] = datasets.manifest(name)
     return made

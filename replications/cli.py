@@ -201,11 +201,11 @@ def fetch(
 
     _known("model or dataset", name, [*_catalogue(), *_datasets()])  # before torch is imported
     if name in _datasets():
-        from replications.lens.datasets import manifest
+        from replications.catalogue.datasets import manifest
 
         write_json(_root() / "reports" / "datasets" / f"{name}.json", manifest(_datasets()[name], opt_in=opt_in))
     else:
-        from replications.lens.load import manifest
+        from replications.models.load import manifest
 
         write_json(_root() / "reports" / "models" / f"{name}.json", manifest(_catalogue()[name], opt_in=opt_in))
 
@@ -255,7 +255,7 @@ def repro(
 
 def _plan() -> Any:
     """Stages that can be run here, asked of the sources; those that cannot are named on stderr."""
-    from replications.lens.sources import available, remedy
+    from replications.catalogue.sources import available, remedy
     from replications.pipeline import plan, stages
 
     entries = {"models": _catalogue(), "datasets": _datasets()}
@@ -280,13 +280,13 @@ def _root() -> Path:
 
 
 def _catalogue() -> dict[str, Any]:
-    from replications.lens.catalogue import load_catalogue
+    from replications.catalogue.entries import load_catalogue
 
     return load_catalogue(_root() / "data" / "catalogue" / "models.yaml")
 
 
 def _datasets() -> dict[str, Any]:
-    from replications.lens.catalogue import load_datasets
+    from replications.catalogue.entries import load_datasets
 
     return load_datasets(_root() / "data" / "catalogue" / "datasets.yaml")
 

@@ -20,7 +20,7 @@ from replications.claims import ledger
 from replications.claims.schema import WEIGHTLESS
 from replications.edge import Stopped
 from replications.errors import Refusal
-from replications.lens.versions import code, versions
+from replications.evidence.versions import code, versions
 from replications.pipeline import room_stage
 from replications.settings import load_settings, room_params
 
@@ -121,8 +121,8 @@ def inputs(asked: Asked, out: Path, root: Path) -> dict[str, str]:
 
 def weights(model: str, root: Path) -> str | None:
     """SHA-256 of the weights that are here for a model; None when there are none."""
-    from replications.lens import folders, store
-    from replications.lens.catalogue import load_catalogue
+    from replications.catalogue import folders, store
+    from replications.catalogue.entries import load_catalogue
 
     entry = load_catalogue(root / "data" / "catalogue" / "models.yaml").get(model)
     found = folders.find(store.cache_root(), entry) if entry else None
@@ -137,7 +137,7 @@ def counts(rows: list[ledger.Row]) -> str:
 
 def stopped(asked: Asked, folder: Path, root: Path) -> str:
     """What Ctrl-C has left, and the command that goes on."""
-    from replications.lens import store
+    from replications.catalogue import store
 
     cache = store.cache_root()
     parts = len(list(cache.glob(f"shards/{asked.room}-{asked.model}[-@]*/**/*.safetensors")))

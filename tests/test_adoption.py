@@ -30,7 +30,7 @@ def here(checkout, block, estimate, monkeypatch):
                       for name, run in given["runs"].items())  # fmt: skip
     text = f"profile: default\n\n# the matrix\nruns:\n{lines}\n\nmodels: [{LINED}]\n\nioi: {json.dumps(given['ioi'])}\n"
     params.write_text(text)
-    load = types.ModuleType("replications.lens.load")
+    load = types.ModuleType("replications.models.load")
     load.manifest = lambda model: {"id": model, "safetensors": "0123"}
     monkeypatch.setitem(sys.modules, load.__name__, load)
     monkeypatch.setattr(trial, "weights", lambda model, root: "0123")

@@ -74,7 +74,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
     assert took < 3  # the aim is one second
 
 
-@pytest.mark.parametrize("module", ["claims.ledger", "report.scoreboard", "settings", "lens.catalogue"])
+@pytest.mark.parametrize("module", ["claims.ledger", "report.scoreboard", "settings", "catalogue.entries"])
 def test_the_core_does_not_import_torch(module):
     done = python(f"import sys, replications.{module}\nassert not {{'torch', 'transformers'}} & sys.modules.keys()")
     assert done.returncode == 0, done.stderr
@@ -251,7 +251,7 @@ def test_report_writes_both_files(here):
 
 
 def test_fetch_writes_the_manifest(here, monkeypatch):
-    load = types.ModuleType("replications.lens.load")
+    load = types.ModuleType("replications.models.load")
     load.manifest = lambda entry, opt_in: {"id": entry.id, "opt_in": opt_in}
     monkeypatch.setitem(sys.modules, load.__name__, load)
     written = here.root / "reports" / "models" / f"{SMALL}.json"
@@ -261,7 +261,7 @@ def test_fetch_writes_the_manifest(here, monkeypatch):
 
 
 def test_fetch_takes_datasets_as_well(here, monkeypatch):
-    from replications.lens import datasets
+    from replications.catalogue import datasets
 
     monkeypatch.setattr(datasets, "manifest", lambda entry, opt_in: {"id": entry.id, "opt_in": opt_in})
     invoke("fetch", "gutenberg")
@@ -270,7 +270,7 @@ def test_fetch_takes_datasets_as_well(here, monkeypatch):
 
 
 def test_targets_are_the_stages_whose_weights_and_data_can_be_had(here, monkeypatch):
-    from replications.lens import sources
+    from replications.catalogue import sources
 
     def stage(*deps, outs=("out.csv",)):
         return {"cmd": "true", "deps": list(deps), "outs": list(outs)}

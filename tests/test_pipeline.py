@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from replications.catalogue import sources
+from replications.catalogue.entries import load_catalogue, load_datasets
 from replications.errors import Refusal, Unavailable
-from replications.lens import sources
-from replications.lens.catalogue import load_catalogue, load_datasets
 from replications.pipeline import first_runs, narrowed, plan, stages, upstream
 from replications.settings import ROOT
 

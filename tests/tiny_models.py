@@ -8,7 +8,7 @@ import transformers
 from tokenizers import Tokenizer, models
 from transformer_lens.model_bridge import TransformerBridge
 
-from replications.lens.load import sharing_weights
+from replications.models.load import sharing_weights
 
 VOCABULARY = 61
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,

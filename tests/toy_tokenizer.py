@@ -2,7 +2,7 @@
 
 import re
 
-from replications.lens.spans import Encoded
+from replications.stimuli.spans import Encoded
 
 
 def toy_encode(text: str) -> Encoded:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from replications.catalogue.entries import load_catalogue
 from replications.claims.compare import Judgement, as_text, judge
 from replications.claims.evidence import Evidence, Place, find, name_of, node, read_evidence, room_evidence
 from replications.claims.offers import absence
 from replications.claims.schema import OWN_LANGUAGE, Claim, Criterion, Finding, Verdict, read_claims
 from replications.errors import Refusal
-from replications.lens.catalogue import load_catalogue
 from replications.settings import ROOT, load_settings
 
 Row = dict[str, Any]  # of the verdict table, by COLUMNS; None where there is nothing to say

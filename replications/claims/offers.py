@@ -5,9 +5,9 @@ From the catalogue and params.yaml alone, so that every machine writes the same 
 
 from pathlib import Path
 
+from replications.catalogue.entries import ModelEntry, load_catalogue
 from replications.claims.evidence import run_command
 from replications.claims.schema import OWN_LANGUAGE, PRINTED, WEIGHTLESS
-from replications.lens.catalogue import ModelEntry, load_catalogue
 from replications.settings import ROOT, load_settings
 
 # Transformers' classes of which the engine knows the family: its own table takes torch to read. `ioi` and `rome` do
@@ -42,7 +42,7 @@ def _obstacle(room: str, entry: ModelEntry, root: Path) -> str:
     if room in ON_THE_ENGINE and entry.kind == "encoder":
         return f"it is an encoder, and {room} asks decoders"
     if room in ON_THE_ENGINE and entry.architecture not in KNOWN_TO_THE_ENGINE:
-        return f"replications/lens/engine/families.py has no {entry.architecture}, which {room} needs"
+        return f"replications/models/families.py has no {entry.architecture}, which {room} needs"
     if room in WITH_DICTIONARIES and entry.id not in _coefficients(root):
         return "section sae of params.yaml has no l1 for it"
     return ""

@@ -18,12 +18,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from replications.catalogue import datasets
 from replications.corpora import brackets, gap, mentions, propbank, semeval, syntax, tagged, treebanks, uds, uner
 from replications.corpora.conllu import Tree
 from replications.corpora.edges import SPLITS, EdgeTask, Sentence, make_task
 from replications.corpora.splits import by_id
 from replications.errors import Refusal, Unavailable
-from replications.lens import datasets
 
 Builder = Callable[[str, str, bool], EdgeTask]  # (task, language)
 

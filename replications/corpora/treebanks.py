@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+from replications.catalogue import datasets
 from replications.corpora import conllu, mentions, tagged, uds
 from replications.corpora.conllu import Tree
 from replications.corpora.edges import SPLITS
 from replications.corpora.splits import by_id
 from replications.errors import Refusal
-from replications.lens import datasets
 
 Trees = dict[str, tuple[Tree, ...]]
 PUD_LANGUAGES = (

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replications.catalogue import datasets
 from replications.errors import Refusal
-from replications.lens import datasets
 
 DATASETS = ("gutenberg", "sotu", "udhr", "program-text")
 HELD_OUT = 0.1  # of each document, its end

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from numba import prange
 
+from replications.catalogue import store
 from replications.dictionaries import descent
-from replications.lens import store
 
 
 def compiled(function):

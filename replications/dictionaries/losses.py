@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from replications.dictionaries.stream import Site, at_site
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
 
 Replace = Callable[[Float[Tensor, "n d"]], Float[Tensor, "n d"]]
 

@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.dictionaries.sae import Dictionary
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 
 # Tokens without an activation after which a feature counts as dead, by whose definition it is.
 DEAD_WINDOWS = {"dictionary_learning": 8192, "templeton": 10**7, "gao": 10**7, "bricken": 10**8}

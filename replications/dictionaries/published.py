@@ -12,13 +12,13 @@ from jaxtyping import Float
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
+from replications.catalogue import hub, store
+from replications.catalogue.entries import Commit, Hash, Licence
 from replications.dictionaries import saelens
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
 from replications.files import read_yaml
-from replications.lens import hub, store
-from replications.lens.catalogue import Commit, Hash, Licence
 
 FILE = Path(__file__).parent / "published.yaml"
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from replications.dictionaries.seeds import generator
 from replications.errors import Refusal
-from replications.lens.engine.families import FAMILIES, submodule
+from replications.models.families import FAMILIES, submodule
 from replications.rome_editing.projection import as_map, projection
 
 HOOK = {"resid_pre": "blocks.{}.hook_resid_pre", "mlp_out": "blocks.{}.hook_mlp_out",

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from replications import files
+from replications.catalogue import store
 from replications.dictionaries import corpus, saelens
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.dictionaries.corpus import Windows
@@ -31,9 +32,9 @@ from replications.dictionaries.sae import Dictionary, Kind
 from replications.dictionaries.stream import Site, Stream
 from replications.dictionaries.train import Plan, Report, Training, check_budget, train
 from replications.errors import Refusal
-from replications.lens import load, store
-from replications.lens.load import Loaded
-from replications.lens.versions import versions
+from replications.evidence.versions import versions
+from replications.models import load
+from replications.models.load import Loaded
 from replications.settings import room_params
 
 MANIFEST, STATISTICS = "manifest.json", "training.safetensors"

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from replications.causal import experiment
 from replications.corpora.edges import EdgeTask, load_task, subsample
 from replications.edge_probing import examples, figures, probe, summary, training
 from replications.edge_probing.examples import Example, Examples
@@ -29,9 +30,9 @@ from replications.edge_probing.states import States
 from replications.edge_probing.summary import Outcome
 from replications.edge_probing.training import Rhythm
 from replications.errors import Refusal, Unavailable
+from replications.evidence import shards
 from replications.files import write_csv, write_json
-from replications.lens import experiment, shards
-from replications.lens.load import Loaded, load_model
+from replications.models.load import Loaded, load_model
 from replications.probing import wordpieces
 from replications.probing.activations import Activations, extract
 from replications.probing.threads import side_by_side

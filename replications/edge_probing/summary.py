@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from replications.edge_probing.probe import Probe
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.probing import series
 
 # Tasks by expected layer, Tenney et al. 2019: BERT-large (figure 1), BERT-base (from their notebook). SPR2 stands

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from replications.causal import roles
+from replications.causal.experiment import Result
+from replications.causal.patching import PairBatch, batch_pairs
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.ioi.stimuli import Prompt
-from replications.lens import roles, stats
-from replications.lens.experiment import Result
-from replications.lens.patching import PairBatch, batch_pairs
-from replications.lens.stats import Array
 
 ROLES = ("S2", "after_S2", "END")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from replications.causal.experiment import Result
+from replications.causal.tables import article_cells
 from replications.ioi.stimuli import Prompt
-from replications.lens.experiment import Result
-from replications.lens.tables import article_cells
 from replications.report import plots
 
 

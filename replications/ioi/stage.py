@@ -15,6 +15,9 @@ from typing import Any
 import pandas as pd
 
 from replications import progress
+from replications.causal import experiment, roles
+from replications.causal.experiment import Result
+from replications.evidence import stats
 from replications.files import write_csv, write_json
 from replications.ioi import figures, stimuli
 from replications.ioi.activation_patching import (
@@ -26,11 +29,9 @@ from replications.ioi.activation_patching import (
     role_curves,
     to_batch,
 )
-from replications.lens import experiment, roles, stats
-from replications.lens.experiment import Result
-from replications.lens.load import load_model
-from replications.lens.stimuli import load_stimuli
+from replications.models.load import load_model
 from replications.settings import room_params
+from replications.stimuli.language import load_stimuli
 
 ROOM = "ioi"
 

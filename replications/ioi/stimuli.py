@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from replications.errors import Refusal
-from replications.lens.spans import Encoded, Encoder, continuation, is_whole, tokens_of
-from replications.lens.stimuli import IOIStimuli
+from replications.stimuli.language import IOIStimuli
+from replications.stimuli.spans import Encoded, Encoder, continuation, is_whole, tokens_of
 
 MIN_NAMES = 8
 TRIES_PER_PROMPT = 20

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from replications.lens.engine.families import submodule
-from replications.lens.engine.runs import Run, run
-from replications.lens.engine.stack import Stack
-from replications.lens.load import Loaded
+from replications.causal.runs import Run, run
+from replications.causal.stack import Stack
+from replications.models.families import submodule
+from replications.models.load import Loaded
 
 Head = tuple[int, int]  # layer, head
 Norm = Callable[[Tensor], Tensor]

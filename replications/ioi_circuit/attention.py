@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications.causal.runs import Run
+from replications.causal.stack import Stack
 from replications.ioi_circuit.anatomy import Anatomy, recorded
 from replications.ioi_circuit.stimuli import CircuitPrompt
-from replications.lens.engine.runs import Run
-from replications.lens.engine.stack import Stack
 
 PAIRS = {
     "END_IO": ("END", "IO"), "END_S1": ("END", "S1"), "END_S2": ("END", "S2"), "S2_S1": ("S2", "S1"),

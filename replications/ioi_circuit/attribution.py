@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications.causal.runs import Run
 from replications.ioi_circuit.anatomy import Anatomy, seen_through, unembedding
-from replications.lens.engine.runs import Run
 
 SITES = ("z", "attn_out", "mlp_out")  # what the run must have kept
 

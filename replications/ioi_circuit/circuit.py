@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from replications import progress
+from replications.evidence.shards import Keep
+from replications.evidence.stats import Array
 from replications.ioi_circuit import classes, path_patching
 from replications.ioi_circuit.anatomy import Anatomy, Head
 from replications.ioi_circuit.path_patching import Group
 from replications.ioi_circuit.stimuli import CircuitPrompt
-from replications.lens.shards import Keep
-from replications.lens.stats import Array
 
 MAPS = ("logits", "queries", "values", "keys", "previous", "knocked_out")
 OTHER = "other_writer"  # no class of the paper: acts on the logits, but does not look at IO

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
 
 Head = tuple[int, int]
 Classes = dict[str, list[Head]]

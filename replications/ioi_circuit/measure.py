@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from replications.evidence.shards import Keep
+from replications.evidence.stats import Array
 from replications.ioi_circuit import anatomy as anatomies
 from replications.ioi_circuit import observe
 from replications.ioi_circuit.circuit import Circuit, Search
 from replications.ioi_circuit.observe import Observed
 from replications.ioi_circuit.stimuli import CircuitPrompt
-from replications.lens.load import Loaded
-from replications.lens.shards import Keep
-from replications.lens.stats import Array
+from replications.models.load import Loaded
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from replications import progress
+from replications.causal import metrics
+from replications.causal.patching import batch_pairs
+from replications.causal.runs import run
+from replications.evidence.shards import Keep
+from replications.evidence.stats import Array
 from replications.ioi_circuit import attention, attribution, copying
 from replications.ioi_circuit.anatomy import Anatomy, recorded
 from replications.ioi_circuit.path_patching import answers, grouped
 from replications.ioi_circuit.stimuli import CircuitPrompt
-from replications.lens.engine import metrics
-from replications.lens.engine.runs import run
-from replications.lens.patching import batch_pairs
-from replications.lens.shards import Keep
-from replications.lens.stats import Array
 
 ROWS = 32  # prompts of different lengths at a time
 INEXACT = 1e-3  # logits by which a sum of parts may miss, in fp32, for every 10 logits of its largest part

@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from replications.causal import metrics, paths
+from replications.causal.metrics import Metric
+from replications.causal.paths import Receivers
+from replications.causal.runs import Run
+from replications.causal.stack import Attend, Edit, Stack
 from replications.ioi_circuit.anatomy import Anatomy, Head, recorded
 from replications.ioi_circuit.attention import columns
 from replications.ioi_circuit.stimuli import CircuitPrompt
-from replications.lens.engine import metrics, paths
-from replications.lens.engine.metrics import Metric
-from replications.lens.engine.paths import Receivers
-from replications.lens.engine.runs import Run
-from replications.lens.engine.stack import Attend, Edit, Stack
 
 Means = Mapping[Head, Float[Tensor, " d_head"]]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.ioi_circuit import attribution, classes
 from replications.ioi_circuit.classes import CLASSES, Classes, Head, label
 from replications.ioi_circuit.measure import Findings
-from replications.lens import stats
-from replications.lens.stats import Array
 
 NOTHING = stats.leaf(None, n=0)  # a number about heads of which there are none
 MEMBERS = {  # class -> what its members are said to do, and where that is found

@@ -19,17 +19,19 @@ from typing import Any
 import pandas as pd
 
 from replications import progress
+from replications.catalogue import datasets
+from replications.causal import experiment
 from replications.claims.ledger import load_claims
 from replications.claims.schema import OWN_LANGUAGE
+from replications.evidence import shards
 from replications.files import write_csv, write_json
 from replications.ioi_circuit import figures, quantities, stimuli, tables, wang_stimuli
 from replications.ioi_circuit.classes import CLASSES
 from replications.ioi_circuit.measure import Findings, Stimuli, measure
-from replications.lens import datasets, experiment, shards
-from replications.lens.load import Loaded, load_model
-from replications.lens.stimuli import Stimuli as Language
-from replications.lens.stimuli import load_stimuli
+from replications.models.load import Loaded, load_model
 from replications.settings import room_params
+from replications.stimuli.language import Stimuli as Language
+from replications.stimuli.language import load_stimuli
 
 ROOM = "ioi_circuit"
 PAPER = "gpt2"  # whose published numbers come from the paper's own prompts

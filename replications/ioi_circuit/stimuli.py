@@ -18,7 +18,7 @@ import numpy as np
 
 from replications.errors import Refusal
 from replications.ioi.stimuli import one_token_names
-from replications.lens.spans import Encoded, Encoder, continuation, is_whole, tokens_of
+from replications.stimuli.spans import Encoded, Encoder, continuation, is_whole, tokens_of
 
 ORDERS = ("ABBA", "BABA")  # ABBA: IO is named first; BABA: S is named first
 TRIES_PER_PROMPT = 20
@@ -28,7 +28,7 @@ NAMES_PER_PROMPT = 5  # IO, S and the three of the twin
 class Grammar(Protocol):
     """What prompts are made of: templates with {A}, {B} (names in order), {S} (the one repeated), {place}, {object}.
 
-    `replications.lens.stimuli.IOIStimuli` is one; the paper's own lists are another.
+    `replications.stimuli.language.IOIStimuli` is one; the paper's own lists are another.
     """
 
     names: Sequence[str]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.ioi_circuit import attribution, classes
 from replications.ioi_circuit.circuit import MAPS
 from replications.ioi_circuit.classes import CLASSES
 from replications.ioi_circuit.measure import Findings
 from replications.ioi_circuit.quantities import by_layer
-from replications.lens import stats
-from replications.lens.stats import Array
 
 
 def class_table(found: Findings) -> pd.DataFrame:

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from replications.causal import metrics
+from replications.causal.runs import run
+from replications.causal.stack import Stack
 from replications.errors import Refusal
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.knockouts import ROWS, padded
-from replications.lens import stats
-from replications.lens.engine import metrics
-from replications.lens.engine.runs import run
-from replications.lens.engine.stack import Stack
-from replications.lens.spans import Encoder
-from replications.lens.stats import Array
+from replications.stimuli.spans import Encoder
 
 KINDS = ("base", "extra_s", "extra_io")
 ENDS = (".", "。")

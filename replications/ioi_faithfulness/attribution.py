@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
 
+from replications.causal.patching import unembedding_only
+from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.circuits import Head
-from replications.lens.patching import unembedding_only
-from replications.lens.stats import Array
 
 
 def importance(bridge: Any, prompts: Sequence[CircuitPrompt], instead: Sequence[Tensor]) -> Tensor:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from replications.causal.ablate import Base
+from replications.evidence.stats import Array
 from replications.ioi_faithfulness.circuits import PUBLISHED, Circuit, Head, random_circuit
 from replications.ioi_faithfulness.knockouts import Bench
-from replications.lens.engine.ablate import Base
-from replications.lens.stats import Array
 
 # Appendix K lists a K for every head; these are the sets by which the values printed in figure 20 chain up: the name
 # movers one after the other, then the backups; every other head with the rest of its class.

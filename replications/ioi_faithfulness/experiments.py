@@ -13,15 +13,15 @@ import numpy as np
 import torch
 
 from replications import progress
+from replications.causal import metrics
+from replications.causal.stack import Stack
+from replications.evidence.shards import Keep
+from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness import attribution, criteria, signals
 from replications.ioi_faithfulness.circuits import Circuit, naive
 from replications.ioi_faithfulness.criteria import Trial
 from replications.ioi_faithfulness.knockouts import Bench, divergence, make_bench, run_twins, without_mlps
-from replications.lens.engine import metrics
-from replications.lens.engine.stack import Stack
-from replications.lens.shards import Keep
-from replications.lens.stats import Array
 
 Found = dict[str, Array]
 SEED_OF = {"random": 1, "random_sets": 2, "greedy": 3}  # added to the run's seed: no two draws are the same

@@ -15,15 +15,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from replications.causal import ablate, metrics
+from replications.causal.ablate import Base, Copies
+from replications.causal.cells import ALL
+from replications.causal.runs import run
+from replications.causal.stack import Stack
+from replications.causal.sweep import Edit, Tracks, answer_states
+from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.circuits import Head, Node
-from replications.lens.engine import ablate, metrics
-from replications.lens.engine.ablate import Base, Copies
-from replications.lens.engine.cells import ALL
-from replications.lens.engine.runs import run
-from replications.lens.engine.stack import Stack
-from replications.lens.engine.sweep import Edit, Tracks, answer_states
-from replications.lens.stats import Array
 
 Tables = Float[Tensor, "n T ..."]  # what a site writes, by prompt and column
 ROWS = 32  # prompts at a time

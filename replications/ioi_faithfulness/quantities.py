@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness import attribution, signals
 from replications.ioi_faithfulness.circuits import Circuit, label
 from replications.ioi_faithfulness.experiments import Found, halves
-from replications.lens import stats
-from replications.lens.stats import Array
 
 LEAST = 0.01  # minimality, as a share of F(M): section 4.2
 ORDERS = ("ABBA", "BABA")

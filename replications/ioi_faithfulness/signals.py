@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from replications.causal.runs import run
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.circuits import Circuit
 from replications.ioi_faithfulness.knockouts import Bench, padded
-from replications.lens import stats
-from replications.lens.engine.runs import run
-from replications.lens.stats import Array
 
 TOKEN = {"kept": 1, "unrelated": 0, "turned": -1}
 POSITION = {"kept": 1, "turned": -1}

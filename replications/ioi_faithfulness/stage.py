@@ -18,21 +18,22 @@ from typing import Any
 import pandas as pd
 import torch
 
+from replications.causal import experiment
+from replications.causal.stack import Stack
 from replications.errors import Refusal
+from replications.evidence import stats
+from replications.evidence.shards import Keep, keep
 from replications.files import sha256, write_csv, write_json
 from replications.ioi_circuit import stimuli
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness import adversarial, circuits, experiments, figures, quantities, tables
 from replications.ioi_faithfulness.circuits import Circuit
 from replications.ioi_faithfulness.experiments import Found
-from replications.lens import experiment, stats
-from replications.lens.engine.families import supports
-from replications.lens.engine.stack import Stack
-from replications.lens.load import Loaded, load_model
-from replications.lens.shards import Keep, keep
-from replications.lens.stimuli import Stimuli, load_stimuli
+from replications.models.families import supports
+from replications.models.load import Loaded, load_model
 from replications.places import upstream
 from replications.settings import DATA, room_params
+from replications.stimuli.language import Stimuli, load_stimuli
 
 ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 

@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from replications.causal.cells import ALL
+from replications.causal.runs import Run, run
+from replications.causal.stack import Stack
+from replications.causal.sweep import Edit, Tracks, answer_states
 from replications.errors import Refusal
-from replications.lens.engine.cells import ALL
-from replications.lens.engine.families import supports
-from replications.lens.engine.runs import Run, run
-from replications.lens.engine.stack import Stack
-from replications.lens.engine.sweep import Edit, Tracks, answer_states
-from replications.lens.load import Loaded
+from replications.models.families import supports
+from replications.models.load import Loaded
 
 LOGITS = 1 << 25  # bytes of logits at a time
 CELLS = 512  # edited states that go through the model together

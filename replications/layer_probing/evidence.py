@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.layer_probing import control_tasks, quantities
 from replications.layer_probing.quantities import Resampling, Tree
 from replications.layer_probing.stimuli import Words
-from replications.lens import stats
-from replications.lens.stats import Array
 
 Arrays = dict[str, NDArray[Any]]
 REMOVALS = ("means", "inlp")

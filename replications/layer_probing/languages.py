@@ -17,9 +17,9 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from replications.errors import Refusal
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.files import read_table, write_csv
-from replications.lens import stats
-from replications.lens.stats import Array
 from replications.report import plots
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from replications.causal.stack import Stack
 from replications.layer_probing import causal_check, removal
 from replications.layer_probing.causal_check import Prompts
 from replications.layer_probing.control_tasks import shuffled_labels
 from replications.layer_probing.linear_probes import log_probabilities, scale_of
 from replications.layer_probing.probe_series import Plan, fit_seeds
 from replications.layer_probing.stimuli import Place, folds
-from replications.lens.engine.stack import Stack
 
 
 def of_split(places: Sequence[Place], split: str) -> Bool[Tensor, " n"]:

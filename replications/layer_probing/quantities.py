@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.probing import series
 
 Tree = dict[str, Any]

@@ -20,14 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replications import progress
+from replications.catalogue import entries
+from replications.causal import experiment
+from replications.causal.stack import Stack
+from replications.evidence import shards
 from replications.files import write_csv, write_json
 from replications.layer_probing import causal_check, evidence, figures, minimal_pair, probe_series, stimuli
 from replications.layer_probing.evidence import Held, Outcome
 from replications.layer_probing.probe_series import Plan
 from replications.layer_probing.stimuli import Place, Words
-from replications.lens import catalogue, experiment, shards
-from replications.lens.engine.stack import Stack
-from replications.lens.load import Loaded, load_model
+from replications.models.load import Loaded, load_model
 from replications.probing import wordpieces
 from replications.probing.activations import Activations, extract
 from replications.probing.threads import side_by_side
@@ -40,7 +42,7 @@ ENGLISH = "en"
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
     params = room_params(ROOM, profile)
-    entry = catalogue.find(model)
+    entry = entries.find(model)
     corpora = _corpora(params, language, multilingual=len(entry.languages) > 1)
     places = []
     if language == ENGLISH:

@@ -24,9 +24,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from replications import progress
+from replications.catalogue import store
 from replications.errors import Refusal
-from replications.lens import store
-from replications.lens.load import Loaded
+from replications.models.load import Loaded
 from replications.probing import wordpieces
 from replications.probing.wordpieces import Pieces
 

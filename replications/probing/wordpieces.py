@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from replications.errors import Refusal
-from replications.lens.load import Loaded, Span, encode_with_offsets
-from replications.lens.spans import Encoded, trimmed
+from replications.models.load import Loaded, Span, encode_with_offsets
+from replications.stimuli.spans import Encoded, trimmed
 
 MAX_PIECES = 512  # Tenney et al. 2019: 512 word pieces per sentence
 LIMITS = {"lost": 0.02, "merged": 0.2}  # shares of words above which a tokenizer is refused: it does not fit the words

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from replications.lens.experiment import Result
-from replications.lens.tables import article_cells
+from replications.causal.experiment import Result
+from replications.causal.tables import article_cells
 from replications.report import plots
 from replications.rome.stimuli import Pair
 

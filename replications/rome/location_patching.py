@@ -14,10 +14,11 @@ import pandas as pd
 import torch
 
 from replications import progress
-from replications.lens import roles, stats
-from replications.lens.experiment import Result
-from replications.lens.patching import PairBatch, answer_logits, batch_pairs
-from replications.lens.stats import Array
+from replications.causal import roles
+from replications.causal.experiment import Result
+from replications.causal.patching import PairBatch, answer_logits, batch_pairs
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.rome.stimuli import Fact, Pair
 
 

@@ -15,15 +15,16 @@ from typing import Any
 import pandas as pd
 
 from replications import progress
+from replications.causal import experiment, roles
+from replications.causal.experiment import Result
+from replications.evidence import stats
 from replications.files import write_csv, write_json
-from replications.lens import experiment, roles, stats
-from replications.lens.experiment import Result
-from replications.lens.load import Loaded, load_model
-from replications.lens.stimuli import load_stimuli
+from replications.models.load import Loaded, load_model
 from replications.rome import figures, stimuli
 from replications.rome.location_patching import knows, pair_table, quantities, role_curves, to_batch
 from replications.rome.stimuli import Pair, PairSet
 from replications.settings import room_params
+from replications.stimuli.language import load_stimuli
 
 ROOM = "rome"
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from replications.errors import Refusal
-from replications.lens.spans import Encoded, Encoder, continuation, is_whole, tokens_of
-from replications.lens.stimuli import Landmark, LocationStimuli
+from replications.stimuli.language import Landmark, LocationStimuli
+from replications.stimuli.spans import Encoded, Encoder, continuation, is_whole, tokens_of
 
 MIN_PAIRS = 60
 

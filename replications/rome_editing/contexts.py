@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from replications.lens.spans import Encoder
+from replications.stimuli.spans import Encoder
 
 OPENING = "The"
 TOP_K = 5  # as released

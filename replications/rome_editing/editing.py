@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications import progress
-from replications.lens.shards import Keep
-from replications.lens.stats import Array
+from replications.evidence.shards import Keep
+from replications.evidence.stats import Array
 from replications.rome_editing import sequence
 from replications.rome_editing.edits import directions, multiplier, random_like, relative_norm
 from replications.rome_editing.evaluate import Sheet, Text, Update

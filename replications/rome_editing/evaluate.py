@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
 from replications.rome_editing.edits import rank_one, spread
 from replications.rome_editing.rows import Pick, Row
 from replications.rome_editing.stimuli import Task

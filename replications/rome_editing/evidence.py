@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.rome_editing import scores, sequence
 from replications.rome_editing.editing import SEQUENTIAL, VARIANTS, Damage, Edited
 

@@ -16,8 +16,8 @@ import numpy as np
 import statsmodels.api as sm
 
 from replications.errors import Refusal
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 
 TRACE_KIND = "mlp"
 SHUFFLES = 200

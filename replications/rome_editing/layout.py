@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from replications.lens.engine.stack import FULL, SLIDING
+from replications.causal.stack import FULL, SLIDING
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from replications import progress
 from replications.errors import Refusal
-from replications.lens.spans import Encoder
 from replications.rome_editing.projection import projection, watched
+from replications.stimuli.spans import Encoder
 
 WINDOW = 128  # tokens
 BATCH = 8  # windows: enough tokens for full speed, few enough for a CPU's caches

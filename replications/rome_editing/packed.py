@@ -1,7 +1,7 @@
 """A model that is run again and again from an edited layer on, with gradients, on what the edit changes.
 
 The layers below an edit, and the columns before the first one that an edit reaches, are the unedited run's: they are
-run once and kept. What is left goes through transformers' own layers as one list of tokens (see `lens/engine/stack`).
+run once and kept. What is left goes through transformers' own layers as one list of tokens (see `causal/stack`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from replications.lens.engine.runs import attention
-from replications.lens.engine.stack import SLIDING, Stack
+from replications.causal.runs import attention
+from replications.causal.stack import SLIDING, Stack
 from replications.rome_editing.layout import Layout, Spans, lay_out
 from replications.rome_editing.projection import Write, projection, watched
 from replications.rome_editing.rows import Row
@@ -131,7 +131,7 @@ class PackedModel:
 
 def open_model(hf_model: Any) -> Any:
     """The model as editing sees it: packed where the engine knows the family, else by whole padded forward passes."""
-    from replications.lens.engine.families import supports
+    from replications.models.families import supports
     from replications.rome_editing.padded import PaddedModel
 
     projection(hf_model, 0)  # refuses what nothing here can edit

@@ -10,19 +10,21 @@ from typing import Any
 from jaxtyping import Int
 from torch import Tensor
 
+from replications.catalogue import datasets
+from replications.causal import experiment
 from replications.errors import Refusal
-from replications.lens import datasets, experiment, predict
-from replications.lens.facts import FactSet
-from replications.lens.load import Loaded
-from replications.lens.published_facts import load_counterfact
-from replications.lens.spans import Encoder
-from replications.lens.stats import Array
-from replications.lens.stimuli import load_stimuli
+from replications.evidence.stats import Array
+from replications.models import predict
+from replications.models.load import Loaded
 from replications.rome_editing import moments, stimuli
 from replications.rome_editing.contexts import write_contexts
 from replications.rome_editing.hparams import LAYERS, HParams, compared_layers, edit_layer, hparams
 from replications.rome_editing.layer_choice import at_layers
 from replications.rome_editing.stimuli import Frames, Task
+from replications.stimuli.facts import FactSet
+from replications.stimuli.language import load_stimuli
+from replications.stimuli.published_facts import load_counterfact
+from replications.stimuli.spans import Encoder
 
 MIN_TRACED = 3
 Params = Mapping[str, Any]

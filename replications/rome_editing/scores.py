@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 
 SIGNS = {"rewrite": 1.0, "paraphrase": 1.0, "neighbour": -1.0}
 SHARES = {"ES": "rewrite", "PS": "paraphrase", "NS": "neighbour"}

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.rome_editing.edits import multiplier
 from replications.rome_editing.evaluate import Sheet, Text
 from replications.rome_editing.projection import add_rank_one, as_map, restored

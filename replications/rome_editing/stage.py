@@ -18,17 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from replications import files
+from replications.causal import experiment
+from replications.evidence import shards
+from replications.evidence.shards import Keep
+from replications.evidence.stats import Array
 from replications.files import write_json
-from replications.lens import experiment, shards
-from replications.lens.facts import load_facts
-from replications.lens.load import Loaded, load_model
-from replications.lens.shards import Keep
-from replications.lens.stats import Array
+from replications.models.load import Loaded, load_model
 from replications.places import upstream
 from replications.rome_editing import evidence, figures, layer_choice
 from replications.rome_editing.editing import Damage, Edited, Editor, damage, edit_all, rewrites_by_layer
 from replications.rome_editing.plan import Params, Plan, prepare
 from replications.settings import DATA, room_params
+from replications.stimuli.facts import load_facts
 
 ROOM = "rome_editing"
 

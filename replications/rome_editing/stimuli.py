@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from replications.errors import Refusal
-from replications.lens.fact_table import SUBJECT
-from replications.lens.facts import Asked, Fact, FactSet, Predictor, Span, ask
-from replications.lens.published_facts import Counterfact
-from replications.lens.spans import Encoder
 from replications.rome_editing.rows import Pick, Row, answer_tokens, last_of_subject, merged, with_answer
 from replications.rome_editing.values import Rewrite
+from replications.stimuli.fact_table import SUBJECT
+from replications.stimuli.facts import Asked, Fact, FactSet, Predictor, Span, ask
+from replications.stimuli.published_facts import Counterfact
+from replications.stimuli.spans import Encoder
 
 KINDS = ("rewrite", "paraphrase", "neighbour")
 ESSENCE = {"en": "{subject} is a"}  # what KL keeps in place

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from replications.lens.engine import metrics
-from replications.lens.engine.cells import grid, single, windows
-from replications.lens.engine.metrics import Metric
-from replications.lens.engine.patch import patch
-from replications.lens.engine.runs import Run, run
-from replications.lens.engine.stack import Stack
+from replications.causal import metrics
+from replications.causal.cells import grid, single, windows
+from replications.causal.metrics import Metric
+from replications.causal.patch import patch
+from replications.causal.runs import Run, run
+from replications.causal.stack import Stack
 from replications.rome_tracing.stimuli import CLASSES, Pair, Traced
 
 WIDTH = 10  # of the paper's windows

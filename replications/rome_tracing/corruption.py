@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from replications.lens.engine import noise
-from replications.lens.engine.stack import Stack
-from replications.lens.load import Loaded, encode_bare
+from replications.causal import noise
+from replications.causal.stack import Stack
+from replications.models.load import Loaded, encode_bare
 from replications.rome_tracing.effects import SIGMAS
 from replications.rome_tracing.stimuli import Traced, generator
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
 from replications.rome_tracing.effects import Layers, Sample
 
 CORRUPTIONS, METRICS, WIDTHS = ("noise", "replacement"), ("p", "logit_diff"), (3, 5, 10)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.rome_tracing.stimuli import CLASSES, MIN_FACTS
 
 SIGMAS = 3  # of the noise, in standard deviations of the word embeddings

@@ -17,15 +17,16 @@ from typing import Any
 
 import pandas as pd
 
+from replications.causal import experiment
+from replications.evidence import shards, stats
 from replications.files import write_csv, write_json
-from replications.lens import experiment, shards, stats
-from replications.lens.load import Loaded, load_model
-from replications.lens.stimuli import load_stimuli
+from replications.models.load import Loaded, load_model
 from replications.rome_tracing import corruption_effects, effects, figures, study, tables
 from replications.rome_tracing.effects import Sample
 from replications.rome_tracing.stimuli import MIN_FACTS
 from replications.rome_tracing.study import Measured, Study
 from replications.settings import room_params
+from replications.stimuli.language import load_stimuli
 
 ROOM = "rome_tracing"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from replications.errors import Refusal
-from replications.lens.fact_table import SUBJECT
-from replications.lens.facts import Asked, Fact, KnownFact, place
-from replications.lens.spans import Encoder
+from replications.stimuli.fact_table import SUBJECT
+from replications.stimuli.facts import Asked, Fact, KnownFact, place
+from replications.stimuli.spans import Encoder
 
 CLASSES = ("subject_first", "subject_middle", "subject_last", "first_after", "further", "last")
 MIN_FACTS = 5  # below this a percentile interval says nothing

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor
 
 from replications import progress
+from replications.catalogue import datasets
+from replications.causal import experiment
+from replications.causal.stack import Stack
 from replications.errors import Refusal
-from replications.lens import datasets, experiment, predict
-from replications.lens.engine import families
-from replications.lens.engine.stack import Stack
-from replications.lens.facts import Asked, Fact, KnownFact, ask, load_facts
-from replications.lens.load import Loaded
-from replications.lens.published_facts import load_known_1000
-from replications.lens.shards import Keep
+from replications.evidence.shards import Keep
+from replications.models import families, predict
+from replications.models.load import Loaded
 from replications.rome_tracing import causal_tracing, corruption, stimuli
 from replications.rome_tracing.effects import Layers
 from replications.rome_tracing.stimuli import Pair, Traced
+from replications.stimuli.facts import Asked, Fact, KnownFact, ask, load_facts
+from replications.stimuli.published_facts import load_known_1000
 
 PAPER = ("gpt2-medium", "gpt2-large", "gpt2-xl")  # what Meng et al. trace, on their own facts; GPT-J the engine lacks
 Rows = list[dict[str, Tensor]]
@@ -85,7 +86,7 @@ def stack_of(loaded: Loaded) -> Stack:
         raise Refusal(f"{loaded.entry.id} is an encoder: causal tracing asks a decoder for its next token")
     if not families.supports(loaded.hf_model):
         family = loaded.hf_model.config.model_type
-        raise Refusal(f"{loaded.entry.id}: the engine does not know {family}: add it to lens/engine/families.py")
+        raise Refusal(f"{loaded.entry.id}: the engine does not know {family}: add it to models/families.py")
     return Stack(loaded.hf_model)
 
 

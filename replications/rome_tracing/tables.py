@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.rome_tracing import corruption_effects
 from replications.rome_tracing.corruption_effects import CORRUPTIONS, METRICS, WIDTHS
 from replications.rome_tracing.effects import KINDS, SUBJECT_LAST, Layers, Sample, of_class, severed_effects

@@ -16,8 +16,8 @@ from replications.dictionaries.published import Published
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site, activations
 from replications.dictionaries.trained import Text, Trained
-from replications.lens.load import Loaded
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
+from replications.models.load import Loaded
 
 BASELINES = ("pca", "random")
 MEAN_WINDOWS = 32  # training windows for the mean and the principal components

@@ -11,8 +11,8 @@ import torch
 
 from replications.dictionaries import metrics
 from replications.dictionaries.trained import RESAMPLED_AT, Trained
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.sae.measure import BASELINES, AtSite
 
 EDGES = np.arange(-8, 0.01, 0.25)  # of log10 density

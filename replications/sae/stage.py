@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from replications import progress
+from replications.catalogue import datasets
+from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
 from replications.files import write_csv, write_json
-from replications.lens import datasets, experiment
-from replications.lens.load import Loaded, load_model
+from replications.models.load import Loaded, load_model
 from replications.sae import figures, measure, quantities
 from replications.settings import room_params
 

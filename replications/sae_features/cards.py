@@ -15,8 +15,8 @@ from replications.dictionaries import pages
 from replications.dictionaries.pages import Card, Context
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
-from replications.lens.engine.families import FAMILIES
-from replications.lens.load import Loaded
+from replications.models.families import FAMILIES
+from replications.models.load import Loaded
 from replications.rome_editing.projection import as_map, projection
 from replications.sae_features.measure import MEMBER, PROXY, AtSite, Found
 from replications.sae_features.sample import Sample

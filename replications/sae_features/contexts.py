@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from replications.dictionaries import selectivity
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 
 MIN_ACTIVE = 10  # held-out tokens; of a unit that is active on fewer nothing is said
 

@@ -17,9 +17,9 @@ from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
 from replications.dictionaries.trained import Trained
 from replications.errors import Refusal
-from replications.lens import stats
-from replications.lens.load import Loaded
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
+from replications.models.load import Loaded
 from replications.sae_features import contexts, specificity, splitting, units
 from replications.sae_features.contexts import Answers
 from replications.sae_features.sample import Part, Sample

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from replications.lens import stats
+from replications.evidence import stats
 from replications.sae_features import contexts, splitting, units
 from replications.sae_features.measure import MEMBER, PROXY, AtSite, Found
 from replications.sae_features.sample import Sample

@@ -10,8 +10,8 @@ import numpy as np
 
 from replications.dictionaries.trained import Text
 from replications.errors import Refusal
-from replications.lens.load import Loaded
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
+from replications.models.load import Loaded
 from replications.sae_features import classes, windows
 from replications.sae_features.proxy import log_likelihood_ratio
 from replications.sae_features.windows import Labelled

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 
 ROWS = 256  # at a time, which a cache holds
 TINY, ROUNDING = 1e-9, 1e-6

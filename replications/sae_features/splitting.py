@@ -16,8 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.dictionaries.sae import Dictionary
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.sae_features.contexts import Answers
 
 POLYSEMANTIC = 3.0  # effective contexts; the article's neuron answers to three words

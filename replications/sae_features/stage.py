@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from replications import progress
+from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Trained
 from replications.errors import Refusal
 from replications.files import write_csv, write_json
-from replications.lens import experiment
-from replications.lens.load import load_model
+from replications.models.load import load_model
 from replications.sae_features import cards, figures, measure, quantities, sample
 from replications.sae_features.measure import AtSite
 from replications.sae_features.sample import Sample

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from replications.dictionaries.corpus import HELD_OUT, Document, Windows
 from replications.errors import Refusal
-from replications.lens import load
-from replications.lens.load import Loaded
+from replications.models import load
+from replications.models.load import Loaded
 from replications.sae_features import classes
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from replications.errors import Refusal
 from replications.files import read_yaml
-from replications.lens.plain_text import distinct, plain
+from replications.stimuli.plain_text import distinct, plain
 
 FILE = Path(__file__).parent / "concepts.yaml"
 

@@ -17,7 +17,7 @@ from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.seeds import generator
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
-from replications.lens.load import Loaded
+from replications.models.load import Loaded
 from replications.sae_steering.concepts import Concepts
 from replications.sae_steering.texts import padded, tokens_of
 

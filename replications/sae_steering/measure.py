@@ -18,7 +18,7 @@ from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.seeds import generator
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
-from replications.lens.load import Loaded
+from replications.models.load import Loaded
 from replications.sae_steering import generation, scores
 from replications.sae_steering.concepts import Concepts
 from replications.sae_steering.directions import Directions

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
 from replications.sae_steering.concepts import Concept
 
 PROBE = "\n\nThe text above is about"

@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 
 from replications import progress
+from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
+from replications.evidence import stats
 from replications.files import write_csv, write_json
-from replications.lens import experiment, stats
-from replications.lens.load import Loaded, load_model
+from replications.models.load import Loaded, load_model
 from replications.sae_steering import directions, figures, measure, quantities, tables
 from replications.sae_steering.concepts import Concepts, read_concepts
 from replications.sae_steering.measure import Bench

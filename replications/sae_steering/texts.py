@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from replications.lens import load
-from replications.lens.load import Loaded
+from replications.models import load
+from replications.models.load import Loaded
 
 PAD = 0  # never attended to
 

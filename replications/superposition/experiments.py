@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replications.lens.shards import Keep
+from replications.evidence.shards import Keep
 from replications.superposition import inputs, phases
 from replications.superposition.training import Recipe, Trained, train_exact, train_sampled
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.superposition import experiments, geometry, phases
 from replications.superposition.training import Trained
 

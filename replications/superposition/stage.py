@@ -19,8 +19,8 @@ import torch
 
 from replications import progress
 from replications.errors import Refusal
+from replications.evidence.shards import Keep, keep
 from replications.files import write_csv, write_json
-from replications.lens.shards import Keep, keep
 from replications.settings import room_params
 from replications.superposition import experiments, figures, phases, quantities, tables
 from replications.superposition.training import Trained, untrained

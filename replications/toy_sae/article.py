@@ -19,8 +19,8 @@ from torch.nn.functional import normalize
 
 from replications.dictionaries import selectivity
 from replications.dictionaries.seeds import generator
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.toy_sae import recovery
 from replications.toy_sae.ground_truth import GroundTruth, codes, make_truth
 from replications.toy_sae.training import Recipe, train

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from replications.lens import stats
-from replications.lens.stats import Array
+from replications.evidence import stats
+from replications.evidence.stats import Array
 from replications.toy_sae.recovery import RECOVERED
 
 Cell = tuple[int, int]  # size of the dictionary, index of alpha

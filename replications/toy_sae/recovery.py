@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from replications.dictionaries import baselines, codes, metrics
-from replications.lens.stats import Array
+from replications.evidence.stats import Array
 from replications.toy_sae.ground_truth import GroundTruth, activations
 
 RECOVERED = 0.9  # cosine from which a true feature counts as recovered

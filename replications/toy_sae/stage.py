@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from replications import progress
+from replications.catalogue import store
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.errors import Refusal
+from replications.evidence.shards import Keep, keep
 from replications.files import write_csv, write_json
-from replications.lens import store
-from replications.lens.shards import Keep, keep
 from replications.settings import room_params
 from replications.toy_sae import article, figures, quantities, recovery
 from replications.toy_sae.ground_truth import GroundTruth, codes, make_truth

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.model]
 
 @pytest.fixture(scope="module")
 def loaded():
-    from replications.lens.load import load_model
+    from replications.models.load import load_model
 
     return load_model(MODEL)
 
@@ -27,7 +27,7 @@ def loaded():
 @pytest.fixture(scope="module")
 def pair(loaded):
     """clean and corrupted ids, 15 tokens, and the two answers."""
-    from replications.lens import load
+    from replications.models import load
 
     texts = [f"Then when Mary and John went to the store, {name} gave a drink to" for name in ("John", "Mary")]
     clean, corrupted = load.encode(loaded, texts)
@@ -41,7 +41,7 @@ def fact(loaded):
     """ids, noise and answer of one prompt: 9 tokens, 4 of the subject, 10 samples of noise at three sigma."""
     import torch
 
-    from replications.lens.engine.noise import gaussian
+    from replications.causal.noise import gaussian
 
     ids = loaded.tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
     assert len(ids) == 9
@@ -78,8 +78,8 @@ def peer_of(cells, one, total, tolerance):
 
 def maps_of(loaded, pair):
     """{(site, layer, position or head): logit difference}"""
-    from replications.lens.engine.maps import patch_maps
-    from replications.lens.patching import batch_pairs
+    from replications.causal.maps import patch_maps
+    from replications.causal.patching import batch_pairs
 
     made = patch_maps(loaded.hf_model, batch_pairs([pair[0]], [pair[1]], [pair[2]]), heads=True)
     resid, z = made.resid_pre[..., 0], made.head_z[..., 0]
@@ -149,8 +149,8 @@ def trace_of(loaded, fact):
     """{(site, layer, position): P(answer)}"""
     import torch
 
-    from replications.lens.engine.maps import KINDS, causal_trace
-    from replications.lens.engine.stack import Stack
+    from replications.causal.maps import KINDS, causal_trace
+    from replications.causal.stack import Stack
 
     ids, noise, answer = fact
     made = causal_trace(Stack(loaded.hf_model), torch.tensor(ids), noise, answer)

@@ -24,7 +24,7 @@ def data():
 
     from replications.layer_probing.linear_probes import scale_of
     from replications.layer_probing.stimuli import folds
-    from replications.lens.load import load_model
+    from replications.models.load import load_model
     from replications.probing.activations import extract
 
     sentences = plain_sentences(WORDS + HELD_OUT)
@@ -39,7 +39,7 @@ def data():
 
 def plain_sentences(words):
     """Sentences of 16 words of a novel, so many that they hold `words` words."""
-    from replications.lens import datasets
+    from replications.catalogue import datasets
 
     text = datasets.read_text(datasets.fetch("gutenberg")["austen-emma.txt"])
     running = "".join(c if c.isalpha() or c.isspace() else " " for c in text).split()[500 : 500 + words + 16]

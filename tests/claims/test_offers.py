@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from replications.catalogue.entries import load_catalogue
 from replications.claims.ledger import rooms
 from replications.claims.offers import KNOWN_TO_THE_ENGINE, ON_THE_ENGINE, WITH_DICTIONARIES, absence
 from replications.files import read_yaml
-from replications.lens.catalogue import load_catalogue
 from replications.settings import ROOT, load_settings
 
 SMALL = "smollm2-135m"
@@ -33,7 +33,7 @@ def test_a_command_that_could_work_is_offered(checkout, room, model, reason):
     ("room", "model", "missing"),
     [
         ("ioi", "gpt5", "it needs an entry in data/catalogue/models.yaml first, if its weights are public at all"),
-        ("rome_editing", "gpt-j-6b", "lens/engine/families.py has no GPTJForCausalLM, which rome_editing needs"),
+        ("rome_editing", "gpt-j-6b", "models/families.py has no GPTJForCausalLM, which rome_editing needs"),
         ("ioi_circuit", "bert-base-uncased", "it is an encoder, and ioi_circuit asks decoders"),
         ("sae", "gpt2", "section sae of params.yaml has no l1 for it"),
         ("sae_features", "gpt2", "section sae of params.yaml has no l1 for it"),
@@ -62,7 +62,7 @@ def test_with_its_coefficient_a_dictionary_can_be_trained(checkout):
 def test_the_engine_knows_what_is_said_of_it():
     import transformers
 
-    from replications.lens.engine.families import FAMILIES
+    from replications.models.families import FAMILIES
 
     classes = {entry.architecture for entry in load_catalogue().values()} | set(KNOWN_TO_THE_ENGINE)
     types = {name: getattr(transformers, name).config_class.model_type for name in classes}

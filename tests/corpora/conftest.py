@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from replications.catalogue import datasets, sources, store
 from replications.corpora.conllu import Tree
-from replications.lens import datasets, sources, store
 
 SPLITS = ("train", "dev", "test")
 WALK = "1\tShe\tshe\tPRON\tPRP\t_\t2\tnsubj\t_\t_\n2\tsings\tsing\tVERB\tVBZ\t_\t0\troot\t_\t_\n"

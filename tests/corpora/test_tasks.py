@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from corpora import test_pairs, test_propbank, test_uds
 
+from replications.catalogue.entries import load_datasets
 from replications.corpora import semeval, tasks
 from replications.corpora.edges import SPLITS, load_task
 from replications.errors import Refusal, Unavailable
-from replications.lens.catalogue import load_datasets
 
 TENNEY = ("pos", "deps", "consts", "entities", "srl", "coref", "spr2", "relations")
 

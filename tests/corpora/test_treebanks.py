@@ -2,10 +2,10 @@
 
 import pytest
 
+from replications.catalogue.entries import load_datasets
 from replications.corpora import conllu, treebanks, uds
 from replications.corpora.edges import SPLITS
 from replications.errors import Refusal, Unavailable
-from replications.lens.catalogue import load_datasets
 
 
 def test_every_treebank_is_in_the_catalogue_in_each_of_its_languages():

@@ -7,7 +7,7 @@ from dictionaries.test_sae import make
 
 from replications.dictionaries import baselines, metrics
 from replications.dictionaries.metrics import Fit
-from replications.lens import stats
+from replications.evidence import stats
 
 DRAWS = {"resamples": 50, "seed": 0}
 

@@ -5,15 +5,15 @@ import json
 from contextlib import ExitStack
 
 import pytest
+import standin_hub
 import torch
 from dictionaries.test_sae import make
-from lens import standin_hub
 
+from replications.catalogue.entries import load_catalogue
 from replications.dictionaries import published, saelens
 from replications.dictionaries.published import Published
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal, Unavailable
-from replications.lens.catalogue import load_catalogue
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -149,7 +149,7 @@ def test_dictionaries_that_a_living_process_works_on_are_left_alone(run, tmp_pat
     code = """
 import sys
 from pathlib import Path
-from replications.lens import store
+from replications.catalogue import store
 with store.locked(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.readline()

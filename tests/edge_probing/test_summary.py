@@ -10,7 +10,7 @@ from replications.claims.schema import Estimate
 from replications.edge_probing import summary
 from replications.edge_probing.probe import Probe
 from replications.edge_probing.summary import Outcome
-from replications.lens import stats as lens_stats
+from replications.evidence import stats as lens_stats
 from replications.probing import series
 
 LAYERS, TARGETS, SENTENCES = 5, 20, 60

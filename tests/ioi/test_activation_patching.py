@@ -7,11 +7,11 @@ import pytest
 import torch
 from toy_tokenizer import toy_encode
 
+from replications.causal.experiment import Result
+from replications.causal.roles import Cells
+from replications.evidence import stats
 from replications.ioi import activation_patching as method
 from replications.ioi.stimuli import Prompt
-from replications.lens import stats
-from replications.lens.experiment import Result
-from replications.lens.roles import Cells
 
 N, LAYERS, WIDTH = 9, 6, 8  # the article's pair and eight prompts
 

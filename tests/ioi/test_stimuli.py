@@ -7,7 +7,7 @@ from toy_tokenizer import toy_encode
 
 from replications.errors import Refusal
 from replications.ioi import stimuli
-from replications.lens.stimuli import IOIArticle, IOIStimuli
+from replications.stimuli.language import IOIArticle, IOIStimuli
 
 NAMES = ["Anna", "Ben", "Carl", "Dora", "Emil", "Fay", "Gus", "Hal", "Ida", "Alexander"]
 

@@ -7,10 +7,10 @@ import torch
 from ioi_circuit.conftest import circuit_prompts
 from tiny_models import tiny_model
 
+from replications.causal import paths
+from replications.causal.paths import Receivers
 from replications.ioi_circuit import path_patching
 from replications.ioi_circuit.anatomy import recorded
-from replications.lens.engine import paths
-from replications.lens.engine.paths import Receivers
 
 PROMPTS = [p for p in circuit_prompts(8, widths=(9,)) if p.order == "ABBA"]
 MEANS = [(1, 0), (1, 3), (2, 2)]

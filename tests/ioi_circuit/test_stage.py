@@ -9,8 +9,8 @@ import pytest
 from ioi_circuit.test_wang_stimuli import SOURCE
 
 from replications.ioi_circuit import stage
-from replications.lens.load import Loaded
-from replications.lens.stimuli import languages, load_stimuli
+from replications.models.load import Loaded
+from replications.stimuli.language import languages, load_stimuli
 
 WORD = re.compile(r" ?\w+| ?[^\w\s]")
 PARAMS = {"n_prompts": 12, "n_prefixed": 4, "seed": 0}

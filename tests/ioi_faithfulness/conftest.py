@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
+from replications.causal.stack import Stack
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness import experiments
 from replications.ioi_faithfulness.circuits import Circuit
-from replications.lens.engine.stack import Stack
 
 WIDTHS = (9, 11)
 CLASSES = {

@@ -8,11 +8,11 @@ import torch
 from tiny_models import tiny_model
 from toy_tokenizer import toy_encode
 
+from replications.causal.stack import Stack
 from replications.errors import Refusal
+from replications.evidence import stats
 from replications.ioi_faithfulness import adversarial
-from replications.lens import stats
-from replications.lens.engine.stack import Stack
-from replications.lens.stimuli import languages, load_stimuli
+from replications.stimuli.language import languages, load_stimuli
 
 
 @pytest.fixture

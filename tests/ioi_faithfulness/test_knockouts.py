@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from replications.causal.stack import Stack
 from replications.ioi_faithfulness import knockouts
 from replications.ioi_faithfulness.circuits import ROLES
-from replications.lens.engine.stack import Stack
 
 DECODERS = ("llama", "gemma3", "gpt2")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from replications.evidence import stats
 from replications.ioi_faithfulness import experiments, quantities
 from replications.ioi_faithfulness.circuits import Circuit
-from replications.lens import stats
 
 MODEL = np.array([4.0, 2.0, 3.0, 3.0])
 WEIGHTS = stats.resample_weights(4, resamples=40, seed=0)

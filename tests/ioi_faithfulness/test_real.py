@@ -11,11 +11,11 @@ pytestmark = pytest.mark.model
 
 @pytest.mark.filterwarnings("default")  # what a download may warn about is not this test's business
 def test_a_circuit_of_a_real_model_equals_a_hook_loop():
+    from replications.causal.experiment import encoder
+    from replications.causal.stack import Stack
     from replications.ioi_circuit import stimuli
-    from replications.lens.engine.stack import Stack
-    from replications.lens.experiment import encoder
-    from replications.lens.load import load_model
-    from replications.lens.stimuli import load_stimuli
+    from replications.models.load import load_model
+    from replications.stimuli.language import load_stimuli
 
     loaded, text = load_model("smollm2-135m"), load_stimuli("en")
     made = stimuli.build(text.ioi, encoder(loaded), prefix=text.answer_prefix, n=2, seed=1).prompts

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from replications.evidence import stats
 from replications.ioi_faithfulness import signals
-from replications.lens import stats
 
 STORY = {
     ("kept", "kept"): "ABB", ("kept", "turned"): "BAB", ("unrelated", "kept"): "CDD",

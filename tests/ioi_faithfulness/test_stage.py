@@ -7,10 +7,10 @@ import torch
 
 from replications.claims.evidence import paths, without_places
 from replications.claims.schema import read_claims
+from replications.evidence import shards
 from replications.files import read_json
 from replications.ioi_faithfulness import adversarial, circuits, experiments, stage
 from replications.ioi_faithfulness.circuits import POSITION, Circuit
-from replications.lens import shards
 from replications.settings import ROOT
 
 CLAIMS = read_claims(ROOT / "replications" / "ioi_faithfulness" / "claims.yaml")

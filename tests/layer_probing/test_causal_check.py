@@ -4,12 +4,12 @@ import pytest
 import torch
 from layer_probing import made_up
 
+from replications.causal.stack import Stack
 from replications.errors import Refusal
 from replications.layer_probing import causal_check, minimal_pair
 from replications.layer_probing.minimal_pair import Fitted
 from replications.layer_probing.probe_series import Plan
 from replications.layer_probing.stimuli import Place
-from replications.lens.engine.stack import Stack
 
 IDS = [[1, 5, 9, 12, 7], [1, 30, 8, 6], [1, 4, 4, 17, 40, 22]]
 FIRST = [3, 2, 5]

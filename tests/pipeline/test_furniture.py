@@ -2,12 +2,12 @@
 
 import pytest
 
+from replications.catalogue.entries import load_catalogue, load_datasets
 from replications.claims.ledger import load_claims, rooms
 from replications.files import read_yaml
-from replications.lens.catalogue import load_catalogue, load_datasets
-from replications.lens.stimuli import languages
 from replications.pipeline import stages
 from replications.settings import DATA, REPORTS, ROOT, load_settings
+from replications.stimuli.language import languages
 
 FURNITURE = ("README.md", "claims.yaml", "stage.py", "figures.py", "__init__.py")
 SETTINGS = load_settings()
@@ -40,7 +40,7 @@ def test_every_room_is_a_stage_that_depends_on_the_room(room):
 def test_every_model_room_runs_a_matrix(room):
     assert STAGES[room]["foreach"] in RUNS
     deps = STAGES[room]["do"]["deps"]
-    assert {"replications/lens", "replications/report/plots.py", "reports/models/${item.model}.json"} <= set(deps)
+    assert {"replications/models", "replications/report/plots.py", "reports/models/${item.model}.json"} <= set(deps)
     assert any(dep.startswith("data/") or dep.startswith("reports/datasets/") for dep in deps)
     assert STAGES[room]["do"]["params"][:2] == ["profile", room]  # further sections are those of rooms it builds on
 

@@ -21,21 +21,21 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture(scope="module")
 def loaded():
-    from replications.lens.load import load_model
+    from replications.models.load import load_model
 
     return load_model(MODEL)
 
 
 @pytest.fixture(scope="module")
 def encode(loaded):
-    from replications.lens.experiment import encoder
+    from replications.causal.experiment import encoder
 
     return encoder(loaded)
 
 
 @pytest.fixture(scope="module")
 def text():
-    from replications.lens.stimuli import load_stimuli
+    from replications.stimuli.language import load_stimuli
 
     return load_stimuli(LANGUAGE)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from toy_tokenizer import toy_encode
 
-from replications.lens.experiment import Result
-from replications.lens.roles import Cells
+from replications.causal.experiment import Result
+from replications.causal.roles import Cells
 from replications.rome import location_patching as method
 from replications.rome.stimuli import Fact, Pair
 

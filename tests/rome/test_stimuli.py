@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from toy_tokenizer import toy_encode
 
 from replications.errors import Refusal
-from replications.lens.stimuli import ArticlePair, Landmark, LocationStimuli
 from replications.rome import stimuli
+from replications.stimuli.language import ArticlePair, Landmark, LocationStimuli
 
 
 def location(n=80, cities=10):

@@ -6,9 +6,9 @@ from rome_editing import oracle
 from toy_tokenizer import toy_encode
 
 from replications.errors import Refusal
-from replications.lens.spans import Encoded
 from replications.rome_editing import moments
 from replications.rome_editing.contexts import write_contexts
+from replications.stimuli.spans import Encoded
 
 
 @pytest.fixture

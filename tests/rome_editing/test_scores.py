@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rome_editing import oracle
 
-from replications.lens import stats
+from replications.evidence import stats
 from replications.rome_editing import scores
 
 

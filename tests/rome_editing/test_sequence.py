@@ -5,7 +5,7 @@ import pytest
 import torch
 from rome_editing import oracle
 
-from replications.lens import stats
+from replications.evidence import stats
 from replications.rome_editing import sequence
 from replications.rome_editing.editing import Editor
 from replications.rome_editing.edits import directions

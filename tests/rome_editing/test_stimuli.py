@@ -6,11 +6,11 @@ import pytest
 from toy_tokenizer import toy_encode
 
 from replications.errors import Refusal
-from replications.lens.facts import Fact, FactSet, Relation
-from replications.lens.published_facts import Counterfact
-from replications.lens.spans import Encoded
 from replications.rome_editing import stimuli
 from replications.rome_editing.stimuli import Frames
+from replications.stimuli.facts import Fact, FactSet, Relation
+from replications.stimuli.published_facts import Counterfact
+from replications.stimuli.spans import Encoded
 
 CITY = Relation(
     "city_country", "P17", "{subject} is a city in", ("If you visit {subject}, you will be in", "{subject} lies in")

@@ -8,7 +8,7 @@ import transformers
 from tiny_models import VOCABULARY, tiny_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from replications.lens.facts import Fact, Relation
+from replications.stimuli.facts import Fact, Relation
 
 FRAMES = {"likes": "w50 {subject} w51 w52", "lives": "w40 w41 {subject} w42 w43 w44"}
 

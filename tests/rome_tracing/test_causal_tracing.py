@@ -2,17 +2,17 @@
 
 import pytest
 import torch
-from lens.engine import oracle
+from causal import oracle
 from tiny_models import random_pairs, tiny_model
 
-from replications.lens.engine import maps, metrics, noise
-from replications.lens.engine.cells import single, windows
-from replications.lens.engine.runs import run
-from replications.lens.engine.stack import Stack
-from replications.lens.facts import Fact, KnownFact, Relation
-from replications.lens.spans import Encoded
+from replications.causal import maps, metrics, noise
+from replications.causal.cells import single, windows
+from replications.causal.runs import run
+from replications.causal.stack import Stack
 from replications.rome_tracing import causal_tracing as method
 from replications.rome_tracing.stimuli import CLASSES, Pair, Traced, token_classes
+from replications.stimuli.facts import Fact, KnownFact, Relation
+from replications.stimuli.spans import Encoded
 
 SUBJECT, WIDTH, ANSWER, OTHER = [1, 2, 3], 8, 9, 17
 ARCHITECTURES = ("llama", "gemma3", "gpt2", "gpt_neox", "opt")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from rome_tracing.conftest import tiny_loaded
 
-from replications.lens.engine.stack import Stack
+from replications.causal.stack import Stack
 from replications.rome_tracing import corruption
 from replications.rome_tracing.study import prepare
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from toy_tokenizer import toy_encode
 
 from replications.errors import Refusal
-from replications.lens.facts import Asked, Fact, KnownFact, Relation, locate
 from replications.rome_tracing import stimuli
+from replications.stimuli.facts import Asked, Fact, KnownFact, Relation, locate
 
 CAPITAL = Relation("capital", "P36", "The capital of {subject} is called", ())
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
-from replications.lens import stats
+from replications.evidence import stats
 from replications.sae_features import specificity
 from replications.sae_features.specificity import Draw, average, choose, correlations, measure, pearson, share
 

@@ -7,7 +7,7 @@ from dictionaries import tiny
 from replications.dictionaries import corpus
 from replications.dictionaries.corpus import Document, Windows
 from replications.errors import Refusal
-from replications.lens import load
+from replications.models import load
 from replications.sae_features import classes, windows
 from replications.sae_features.classes import CLASSES
 

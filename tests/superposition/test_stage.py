@@ -5,7 +5,7 @@ import pytest
 from replications.claims.evidence import paths
 from replications.claims.schema import read_claims
 from replications.errors import Refusal
-from replications.lens import shards
+from replications.evidence import shards
 from replications.settings import ROOT, load_settings
 from replications.superposition import experiments, stage
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from replications.catalogue import store
 from replications.claims.evidence import paths, without_places
 from replications.claims.schema import read_claims
 from replications.errors import Refusal
-from replications.lens import store
 from replications.settings import ROOT, load_settings
 from replications.toy_sae import article, recovery, stage
 

@@ -1,0 +1,156 @@
+"""A model's layers, called one at a time on a flat list of tokens that belong to many runs at once.
+
+All cells are packed into one sequence [token, d_model], so that every matrix product sees as many rows as there are;
+only attention knows which tokens see each other, and it is ours: transformers looks it up by name in its registry.
+Within `packed()` the model's layers use it; the model is as it was afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import linear
+from transformers import AttentionInterface
+
+from replications.models.families import FAMILIES, submodule, supports
+
+NAME = "replications_packed"
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+# query, key, value [token, head, d_head] and the scale of the scores -> z [token, head, d_head]
+Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+Edit = Callable[[Tensor], None]  # sees one site of one layer, [token, d_model], and may change it in place
+
+
+def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> tuple[Tensor, None]:
+    """What a layer calls instead of SDPA; `packed` reaches it through the layer's keyword arguments."""
+    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+    return options["packed"](q, k, v, options["scaling"])[None], None
+
+
+AttentionInterface.register(NAME, _attend)
+
+
+class Stack:
+    """One model as the engine sees it. ValueError for a family that `families.py` does not know, or in training."""
+
+    def __init__(self, hf_model: Any) -> None:
+        if not supports(hf_model):
+            raise ValueError(f"the engine does not know {hf_model.config.model_type}: see families.py")
+        if hf_model.training:
+            raise ValueError(f"{hf_model.config.model_type}: in training mode, where dropout changes every run")
+        self.model, self.config = hf_model, hf_model.config
+        self.family = FAMILIES[self.config.model_type]
+        self.body = submodule(hf_model, self.family.body)
+        self.layers = submodule(self.body, self.family.layers)
+        self.n_layers, self.n_heads = len(self.layers), self.config.num_attention_heads
+        self.d_model, self.causal = self.config.hidden_size, self.family.causal
+        self.kinds = getattr(self.config, "layer_types", None) or [FULL] * self.n_layers
+        self.head = submodule(hf_model, self.family.head)
+
+    @contextmanager
+    def packed(self) -> Iterator[None]:
+        """Within this block the layers attend as `layer` is told."""
+        before = self.config._attn_implementation
+        self.config._attn_implementation = NAME
+        try:
+            yield
+        finally:
+            self.config._attn_implementation = before
+
+    def embed(
+        self, tokens: Int[Tensor, "n T"], positions: Int[Tensor, "n T"], noise: Float[Tensor, "n T d"] | None
+    ) -> Float[Tensor, "n T d_model"]:
+        """The residual stream before the first layer; noise is added to the word embeddings."""
+        words = self.words(tokens)
+        return self.family.embed(self.body, words if noise is None else words + noise, positions)
+
+    def words(self, tokens: Int[Tensor, ...]) -> Float[Tensor, "... d_embed"]:
+        """Word embeddings as the model reads them: Gemma's are scaled by then, GPT-2's have no position yet."""
+        return submodule(self.body, self.family.words)(tokens)
+
+    def rotary(self, hidden: Tensor, positions: Int[Tensor, "n T"]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Cosines and sines [n, T, d_head] by kind of layer; empty for learned positions."""
+        if not self.family.rotary:
+            return {}
+        own_speed = self.config.model_type == "gemma3_text"  # local and global layers turn at different speeds
+        return {
+            kind: self.body.rotary_emb(hidden, positions, *([kind] if own_speed else [])) for kind in set(self.kinds)
+        }
+
+    def visible(self, mask: Bool[Tensor, "n T"]) -> dict[str, Bool[Tensor, "n q T"]]:
+        """Which columns each column sees, by kind of layer; padding sees itself, for a softmax over nothing is NaN."""
+        columns = torch.arange(mask.shape[1], device=mask.device)
+        back = columns[:, None] - columns
+        seen, own = mask[:, None, :].expand(-1, len(columns), -1), back == 0
+        if self.causal:
+            seen = seen & (back >= 0)
+        kinds = {FULL: seen | own}
+        if SLIDING in self.kinds:
+            kinds[SLIDING] = (seen & (back < self.config.sliding_window)) | own
+        return kinds
+
+    def layer(
+        self,
+        index: int,
+        hidden: Float[Tensor, "token d_model"],
+        rotary: tuple[Tensor, Tensor] | None,
+        attend: Attend,
+        edits: Mapping[str, Edit] = {},
+    ) -> Float[Tensor, "token d_model"]:
+        """One layer; `edits` by site: attn_out, mlp_out, resid_mid."""
+        options: dict[str, Any] = {"packed": attend, "attention_mask": None}
+        if rotary is not None:
+            options["position_embeddings"] = tuple(part[None] for part in rotary)
+        with self._hooked(index, edits):
+            return self.layers[index](hidden[None], **options)[0]
+
+    @contextmanager
+    def _hooked(self, index: int, edits: Mapping[str, Edit]) -> Iterator[None]:
+        with ExitStack() as handles:
+            for site, edit in edits.items():
+                module = self._module(index, site)
+                if site == "resid_mid":
+                    handle = module.register_forward_pre_hook(lambda _, inputs, edit=edit: edit(_flat(inputs)))
+                else:
+                    handle = module.register_forward_hook(lambda _, inputs, out, edit=edit: edit(_flat(out)))
+                handles.callback(handle.remove)
+            yield
+
+    def _module(self, index: int, site: str) -> Any:
+        path = getattr(self.family, site)
+        if path is None or (site == "resid_mid" and getattr(self.config, "use_parallel_residual", False)):
+            raise ValueError(f"{self.config.model_type}: this architecture has no {site}")
+        return submodule(self.layers[index], path)
+
+    def logits(self, states: Float[Tensor, "k d_model"]) -> Float[Tensor, "k vocab"]:
+        """Residual stream after the last layer onto the whole vocabulary."""
+        return self._capped(self.head(self.family.final(self.model, states)))
+
+    def logits_by_part(self, states: Float[Tensor, "k d_model"], size: int) -> Iterator[Float[Tensor, "k size"]]:
+        """The same, `size` tokens of the vocabulary after the other."""
+        final, bias = self.family.final(self.model, states), self.head.bias
+        for i in range(0, len(self.head.weight), size):
+            yield self._capped(
+                linear(final, self.head.weight[i : i + size], None if bias is None else bias[i : i + size])
+            )
+
+    def logits_of(self, states: Float[Tensor, "k d_model"], tokens: Int[Tensor, "k a"]) -> Float[Tensor, "k a"]:
+        """The same for a few tokens of each row, one dot product each."""
+        logits = torch.einsum("kd,kad->ka", self.family.final(self.model, states), self.head.weight[tokens])
+        return self._capped(logits if self.head.bias is None else logits + self.head.bias[tokens])
+
+    def _capped(self, logits: Tensor) -> Tensor:
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def _flat(value: Any) -> Float[Tensor, "token d_model"]:
+    """The tensor that a module gets or gives, alone or first of a tuple, with one row per token."""
+    tensor = value[0] if isinstance(value, tuple) else value
+    return tensor.view(-1, tensor.shape[-1])

@@ -1,1 +1,0 @@
-"""The exact causal engine: every cell of a patching map in one pass over the layers."""
