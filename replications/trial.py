@@ -15,12 +15,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from replications import arithmetic, files, places
+from replications import arithmetic, files, imports, places
 from replications.claims import ledger
 from replications.claims.schema import WEIGHTLESS
 from replications.edge import Stopped
 from replications.errors import Refusal
-from replications.evidence.versions import code, versions
+from replications.evidence.versions import versions
 from replications.pipeline import room_stage
 from replications.settings import load_settings, room_params
 
@@ -93,8 +93,8 @@ def account(asked: Asked, out: Path, root: Path) -> dict[str, Any]:
     """What a run depends on, as run.json holds it: params, digests of code and other inputs, versions."""
     return {
         "room": asked.room, "model": asked.model, "language": asked.language, "device": asked.device,
-        "profile": asked.profile, "params": params(asked, root), "code": code(), "versions": versions(),
-        "inputs": inputs(asked, out, root),
+        "profile": asked.profile, "params": params(asked, root), "versions": versions(),
+        "code": imports.digest(f"replications.{asked.room}.stage"), "inputs": inputs(asked, out, root),
     }  # fmt: skip
 
 

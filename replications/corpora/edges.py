@@ -1,6 +1,6 @@
 """The normal form of the probing tasks of Tenney et al. 2019: sentences of words, one or two word spans with labels.
 
-`load_task` brings any corpus into it; `subsample` makes it small.
+`tasks.load_task` brings any corpus into it; `subsample` makes it small.
 """
 
 from __future__ import annotations
@@ -55,17 +55,6 @@ class EdgeTask:
         """1 or 2: how many spans every target has."""
         first = next(target for split in self.splits.values() for sentence in split for target in sentence.targets)
         return 1 if first.span2 is None else 2
-
-
-def load_task(name: str, language: str = "en", *, source: str | None = None) -> EdgeTask:
-    """A task on open data: pos, xpos, deps, consts, entities, srl, coref, spr2, relations.
-
-    `source` names one of several corpora (see replications.corpora.tasks); without it the first that can be had here.
-    Raises Unavailable when no corpus can be had, Refusal on an unknown task, language or source, or on a bad file.
-    """
-    from replications.corpora import tasks
-
-    return tasks.load(name, language, source)
 
 
 def make_task(

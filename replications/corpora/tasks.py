@@ -39,8 +39,12 @@ def sources(name: str, language: str = "en") -> list[str]:
     return found
 
 
-def load(name: str, language: str, source: str | None) -> EdgeTask:
-    """The task from the named source, or from the first that can be had (see edges.load_task)."""
+def load_task(name: str, language: str = "en", *, source: str | None = None) -> EdgeTask:
+    """A task on open data: pos, xpos, deps, consts, entities, srl, coref, spr2, relations.
+
+    `source` names one of several corpora; without it the first that can be had here. Raises Unavailable when no corpus
+    can be had, Refusal on an unknown task, language or source, or on a bad file.
+    """
     able = sources(name, language)
     if source is not None and source not in able:
         raise Refusal(f"{name} in {language} comes from {', '.join(able)}, not from {source!r}")

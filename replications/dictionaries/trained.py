@@ -22,7 +22,7 @@ from jaxtyping import Int
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from replications import files
+from replications import files, imports
 from replications.catalogue import store
 from replications.dictionaries import corpus, saelens
 from replications.dictionaries.checkpoints import Checkpoints
@@ -40,8 +40,6 @@ from replications.settings import room_params
 MANIFEST, STATISTICS = "manifest.json", "training.safetensors"
 RESAMPLED_AT = (1 / 8, 2 / 8, 3 / 8, 4 / 8)  # of the steps; in the paper 25k, 50k, 75k and 100k of a million
 WARMUP = 0.05  # of the steps
-# What training does; metrics and pages can change without anything being trained anew.
-MODULES = ("bank", "codes", "corpus", "kernels", "recipes", "sae", "saelens", "seeds", "stream", "train", "trained")
 Key = tuple[str, str, int]  # site name, kind, seed
 
 
@@ -189,10 +187,9 @@ def _identity(
 ) -> dict[str, Any]:
     """Everything that the numbers depend on."""
     used = ("tokens", "window", "windows_per_block", "batch", "seed", "shares", "characters")
-    code = {name: files.sha256(Path(__file__).parent / f"{name}.py") for name in MODULES}
     return {
         "weights": load.manifest(loaded.entry)["safetensors"], "twin_seed": twin_seed, "corpus": text.digest,
-        "plans": [str(each) for each in plans], "params": {name: params[name] for name in used}, "code": code,
+        "plans": [str(each) for each in plans], "params": {name: params[name] for name in used}, "code": imports.digest(__name__),
         "device": next(loaded.hf_model.parameters()).device.type,
         "versions": versions() | {"numba": version("numba")},
     }  # fmt: skip

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from replications.causal import experiment
-from replications.corpora.edges import EdgeTask, load_task, subsample
+from replications.corpora.edges import EdgeTask, subsample
+from replications.corpora.tasks import load_task
 from replications.edge_probing import examples, figures, probe, summary, training
 from replications.edge_probing.examples import Example, Examples
 from replications.edge_probing.probe import Probe, Shape

@@ -1,7 +1,7 @@
 """Finished parts of a long run, kept until the run ends, so that a killed run goes on where it stopped.
 
 A shard is a few tensors in one safetensors file. Which run it belongs to is a digest of everything that could change
-its numbers: what the caller names (room, model, params, stimuli), the project's code and the versions of the libraries.
+its numbers: what the caller names (room, model, params, stimuli), the room's code and the versions of the libraries.
 A run that ends well takes its shards away: what is in reports/ never comes from an earlier run.
 """
 
@@ -19,8 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from replications import imports
 from replications.catalogue import store
-from replications.evidence.versions import code, versions
+from replications.evidence.versions import versions
 
 Keep = Callable[[str, Callable[[], Mapping[str, Tensor]]], dict[str, Tensor]]
 
@@ -74,6 +75,6 @@ def _owner(identity: Mapping[str, Any]) -> str:
 
 def _place(identity: Mapping[str, Any], cache: Path) -> Path:
     """Folder of a run's shards: who it belongs to, and a digest of what its numbers depend on."""
-    made_by = versions() | {"code": code()}
+    made_by = versions() | {"code": imports.digest(f"replications.{identity['room']}.stage")}
     text = json.dumps([identity, made_by], sort_keys=True)
     return cache / "shards" / f"{_owner(identity)}@{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replications.corpora.edges import EdgeTask, Sentence, load_task, subsample
+from replications.corpora.edges import EdgeTask, Sentence, subsample
 from replications.corpora.noun_verb import TAGS, noun_verb
-from replications.corpora.tasks import sources
+from replications.corpora.tasks import load_task, sources
 from replications.errors import Refusal
 
 TASKS = ("pos", "deps")

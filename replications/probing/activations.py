@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from replications import progress
+from replications import imports, progress
 from replications.catalogue import store
 from replications.errors import Refusal
 from replications.models.load import Loaded
@@ -255,7 +255,7 @@ def _reach(loaded: Loaded) -> int:
 def _place(loaded: Loaded, aligned: Sequence[Pieces], cache: Path) -> Path:
     """Folder of the states: named for the model, and by a digest of its weights, of the tokens and of what ran them."""
     digest = hashlib.sha256()
-    made_by = [LAYOUT, SENTENCES, version("torch"), version("transformers"), loaded.entry.id]
+    made_by = [LAYOUT, SENTENCES, version("torch"), version("transformers"), loaded.entry.id, imports.digest(__name__)]
     digest.update(json.dumps([made_by, [[one.ids, one.words] for one in aligned]]).encode())
     for name, tensor in sorted(loaded.hf_model.base_model.state_dict().items()):
         flat = tensor.detach().flatten()

@@ -20,7 +20,7 @@ from replications.rome_editing.evaluate import Sheet, Text, Update
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.layer_choice import rewrite_score
 from replications.rome_editing.moments import second_moments
-from replications.rome_editing.packed import open_model
+from replications.rome_editing.opening import open_model
 from replications.rome_editing.projection import projection
 from replications.rome_editing.stimuli import Task, only_rewrite
 from replications.rome_editing.values import Model, Search, Values

@@ -127,12 +127,3 @@ class PackedModel:
             return attention(q[layout.queries], k, v, visible, scale).flatten(0, 1)[layout.place]
 
         return attend
-
-
-def open_model(hf_model: Any) -> Any:
-    """The model as editing sees it: packed where the engine knows the family, else by whole padded forward passes."""
-    from replications.models.families import supports
-    from replications.rome_editing.padded import PaddedModel
-
-    projection(hf_model, 0)  # refuses what nothing here can edit
-    return PackedModel(hf_model) if supports(hf_model) else PaddedModel(hf_model)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from replications.evidence import stats
 from replications.evidence.stats import Array
-from replications.sae_steering.measure import METHODS, NONE
+from replications.sae_steering.measure import METHODS, NONE, Bench
 
 SCORES = ("lexical", "likelihood")
 MEASURES = (*SCORES, "log_perplexity", "distinct", "damage")
@@ -38,6 +38,18 @@ class Best:
 
     gains: Mapping[str, Array]
     chosen: Array
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One set of weights: what steered, every text's scores, gains and the best strengths."""
+
+    bench: Bench
+    rows: pd.DataFrame
+    damage: pd.DataFrame
+    validity: pd.DataFrame
+    gains: dict[str, dict[str, Array]]
+    best: dict[str, Best]
 
 
 def gains(rows: pd.DataFrame, damage: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, Array]]:

@@ -11,12 +11,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from replications import progress
 from replications.causal import experiment
@@ -29,23 +27,11 @@ from replications.models.load import Loaded, load_model
 from replications.sae_steering import directions, figures, measure, quantities, tables
 from replications.sae_steering.concepts import Concepts, read_concepts
 from replications.sae_steering.measure import Bench
-from replications.sae_steering.quantities import Best, Limits
+from replications.sae_steering.quantities import Limits, Measured
 from replications.settings import room_params
 
 ROOM = "sae_steering"
 SITE, KIND = "resid_pre", "batch_topk"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One set of weights: what steered, every text's scores, gains and the best strengths."""
-
-    bench: Bench
-    rows: pd.DataFrame
-    damage: pd.DataFrame
-    validity: pd.DataFrame
-    gains: dict[str, dict[str, np.ndarray]]
-    best: dict[str, Best]
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:

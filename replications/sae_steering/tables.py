@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from replications.sae_steering.measure import METHODS, NONE
-
-if TYPE_CHECKING:
-    from replications.sae_steering.stage import Measured
+from replications.sae_steering.quantities import Measured
 
 
 def steering(found: Mapping[str, Measured]) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from corpora import test_pairs, test_propbank, test_uds
 
 from replications.catalogue.entries import load_datasets
 from replications.corpora import semeval, tasks
-from replications.corpora.edges import SPLITS, load_task
+from replications.corpora.edges import SPLITS
+from replications.corpora.tasks import load_task
 from replications.errors import Refusal, Unavailable
 
 TENNEY = ("pos", "deps", "consts", "entities", "srl", "coref", "spr2", "relations")

@@ -10,7 +10,7 @@ import torch
 from replications.errors import Refusal
 from replications.evidence import shards
 
-IDENTITY = {"room": "tracing", "model": "tiny", "language": "en", "params": {"n": 3}}
+IDENTITY = {"room": "rome_tracing", "model": "tiny", "language": "en", "params": {"n": 3}}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_another_model_leaves_them_alone(tmp_path, counted):
 
 def test_changed_code_takes_none(tmp_path, counted, monkeypatch):
     killed(tmp_path, counted)
-    monkeypatch.setattr(shards, "code", lambda: "other")
+    monkeypatch.setattr(shards.imports, "digest", lambda module: "other")
     resumed(tmp_path, counted)
     assert counted.calls == 3
 

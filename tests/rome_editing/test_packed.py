@@ -8,7 +8,8 @@ from rome_editing import oracle
 from tiny_models import VOCABULARY
 
 from replications.rome_editing.edits import at_subject, rank_one
-from replications.rome_editing.packed import PackedModel, open_model
+from replications.rome_editing.opening import open_model
+from replications.rome_editing.packed import PackedModel
 from replications.rome_editing.padded import PaddedModel
 from replications.rome_editing.projection import add_rank_one, as_map, projection, restored
 from replications.rome_editing.rows import Row

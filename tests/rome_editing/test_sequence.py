@@ -12,7 +12,7 @@ from replications.rome_editing.edits import directions
 from replications.rome_editing.evaluate import Sheet, Text
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.moments import second_moments
-from replications.rome_editing.packed import open_model
+from replications.rome_editing.opening import open_model
 from replications.rome_editing.projection import projection
 from replications.rome_editing.rows import merged
 from replications.rome_editing.sequence import Point

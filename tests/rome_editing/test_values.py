@@ -5,7 +5,7 @@ import torch
 from rome_editing import oracle
 
 from replications.rome_editing.hparams import HParams
-from replications.rome_editing.packed import open_model
+from replications.rome_editing.opening import open_model
 from replications.rome_editing.values import Search
 
 LAST = 2
