@@ -189,8 +189,8 @@ def _identity(
     used = ("tokens", "window", "windows_per_block", "batch", "seed", "shares", "characters")
     return {
         "weights": load.manifest(loaded.entry)["safetensors"], "twin_seed": twin_seed, "corpus": text.digest,
-        "plans": [str(each) for each in plans], "params": {name: params[name] for name in used}, "code": imports.digest(__name__),
-        "device": next(loaded.hf_model.parameters()).device.type,
+        "plans": [str(each) for each in plans], "params": {name: params[name] for name in used},
+        "code": imports.digest(__name__), "device": next(loaded.hf_model.parameters()).device.type,
         "versions": versions() | {"numba": version("numba")},
     }  # fmt: skip
 
