@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> I
 
     `record` is called between, in this thread, with each stage that succeeded.
     """
-    waiting, failed = [stage for stage in plan.stages if stage.name != REPORT], set()
+    waiting, failed = _most_awaited_first(plan), set()
     running: dict[Future[Done], Stage] = {}
     with ThreadPoolExecutor(jobs) as pool:
         while waiting or running:
@@ -133,6 +134,12 @@ def recorder(root: Path) -> Callable[[Stage], None]:
             repo.commit(stage.name, force=True)
 
     return record
+
+
+def _most_awaited_first(plan: Plan) -> list[Stage]:
+    """All but the report; a stage that many others wait for goes early, so that no chain is left for the end."""
+    awaited = Counter(before for stage in plan.stages for before in plan.upstream[stage.name])
+    return sorted((stage for stage in plan.stages if stage.name != REPORT), key=lambda stage: -awaited[stage.name])
 
 
 def _unfinished(plan: Plan, stage: Stage, waiting: list[Stage], running: dict[Future[Done], Stage]) -> set[str]:

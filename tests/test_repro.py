@@ -39,6 +39,13 @@ def test_every_stage_runs_after_what_it_depends_on_and_the_report_last(tmp_path,
     assert all((tmp_path / name).is_file() for name in FILES)
 
 
+def test_what_others_wait_for_goes_first(tmp_path):
+    chain = {"lone": [], "first": [], "second": ["first"], "third": ["second"]}
+    made = [stage(name, deps, [name]) for name, deps in chain.items()]
+    done = [one.stage.name for one in repro.run(Plan(made, upstream(made), {}), tmp_path, 1, lambda one: None)]
+    assert done == ["first", "second", "lone", "third"]  # of what nobody waits for, dvc.yaml's order
+
+
 def test_a_failure_stops_only_what_depends_on_it(tmp_path):
     recorded = []
     broken = little_plan(c="echo the disk is full; exit 3")
