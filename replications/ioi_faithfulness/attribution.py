@@ -16,6 +16,7 @@ from torch import Tensor
 from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
 
 from replications.causal.patching import unembedding_only
+from replications.evidence.ranks import auroc
 from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.circuits import Head
@@ -58,12 +59,7 @@ def _scores(bridge: Any, ids: list[tuple[int, ...]], columns: Tensor, instead: S
 
 
 def roc_auc(scores: Array, heads: Iterable[Head]) -> Array:
-    """Area under the ROC curve of scores [draw, layer, head] against membership in `heads`, [draw]; ties count half.
-
-    The probability that a head of the circuit scores above one outside it (Mann and Whitney).
-    """
+    """Area under the ROC curve of scores [draw, layer, head] against membership in `heads`, [draw]."""
     member = np.zeros(scores.shape[1:], dtype=bool)
     member[tuple(zip(*heads, strict=True))] = True
-    inside, outside = scores[:, member], scores[:, ~member]
-    pairs = zip(inside[:, :, None], outside[:, None], strict=True)  # one draw at a time: there can be many heads
-    return np.array([(above > below).mean() + 0.5 * (above == below).mean() for above, below in pairs])
+    return auroc(scores[:, member].T, scores[:, ~member].T)

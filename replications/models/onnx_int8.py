@@ -1,9 +1,8 @@
 """BERT encoders inside ONNX files that onnxruntime quantised to int8: read, and de-quantised to float32.
 
-An ONNX file is a protocol buffer, and only its graph is wanted: the nodes with their inputs and outputs, and the stored
-tensors; so the few fields of onnx.proto that hold them are read here, and all others skipped. The quantiser stores a
-weight `w` as w_quantized (8 bits), w_scale and w_zero_point: w = scale · (quantized - zero point). A linear layer's
-weight has lost its name and lies transposed; the bias that the graph adds to its product has kept its own.
+Of the file only the graph is wanted: the nodes with their inputs and outputs, and the stored tensors. The quantiser
+stores a weight `w` as w_quantized (8 bits), w_scale and w_zero_point: w = scale · (quantized - zero point). A linear
+layer's weight has lost its name and lies transposed; the bias that the graph adds to its product has kept its own.
 
 DistilBERT is BERT without token types and pooling layer, under other names: it becomes a BertModel whose only token
 type is zero, which computes the same.
@@ -11,11 +10,9 @@ type is zero, which computes the same.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +21,10 @@ from replications import files
 from replications.catalogue import folders
 from replications.errors import Refusal
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # protocol buffers' wire types
-FIXED_WIDTH = {FIXED64: 8, FIXED32: 4}
-DTYPES = {1: "<f4", 2: "u1", 3: "i1"}  # TensorProto.DataType; the shapes' integers are not wanted
+if TYPE_CHECKING:
+    from onnx import NodeProto, TensorProto
+
+DTYPES = (1, 2, 3)  # TensorProto's FLOAT, UINT8 and INT8; the shapes' integers are not wanted
 RANK = 8  # numbers of a tensor's shape, at most
 SUFFIXES = QUANTISED, SCALE, ZERO_POINT = "_quantized", "_scale", "_zero_point"
 WORDS, POSITIONS, TYPES = (f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type"))
@@ -78,94 +76,46 @@ class Graph:
 
 def read(path: Path, name: str) -> Graph:
     """Parse the file. Refuses one that is not ONNX, is cut off, or keeps its tensors elsewhere."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
     try:
-        graphs = [value for field, value in _fields(memoryview(path.read_bytes())) if field == 7]
-        nodes, tensors = [], {}
-        for field, value in _fields(graphs[0]):
-            if field == 1:
-                nodes.append(_node(value))
-            elif field == 5:
-                tensors |= _tensor(value)
-    except (ValueError, IndexError, TypeError, OverflowError) as error:
+        model = onnx.load_model(path, format="protobuf", load_external_data=False)
+        if not model.HasField("graph"):
+            raise ValueError("it holds no graph")
+        nodes = [_node(each) for each in model.graph.node]
+        stored = (each for each in model.graph.initializer if each.data_type in DTYPES)
+        tensors = {_text(each.name): _tensor(each) for each in stored}
+    except (DecodeError, ValueError, TypeError, OverflowError) as error:
         raise Refusal(f"{name} is not an ONNX file, or is cut off or damaged ({error})") from None
     return Graph(name, nodes, tensors)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Numbers and values of a message's fields: an int for a varint, else the bytes."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        wire = key & 7
-        if wire == VARINT:
-            value, at = _varint(message, at)
-        elif wire == BYTES or wire in FIXED_WIDTH:
-            size, at = _varint(message, at) if wire == BYTES else (FIXED_WIDTH[wire], at)
-            value = message[at : at + size]
-            at += size
-        else:
-            raise ValueError(f"no field has wire type {wire}")
-        if at > len(message):
-            raise ValueError(f"a field of {size} bytes ends after its message")
-        yield key >> 3, value
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits per byte, lowest first, and where it ends; 64 bits, two's complement."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            value &= (1 << 64) - 1
-            return value - (value >> 63 << 64), at
-    raise ValueError("a number of more than ten bytes")
-
-
-def _node(message: memoryview) -> Node:
-    found: dict[int, list[str]] = {1: [], 2: [], 4: []}
-    for field, value in _fields(message):
-        if field in found:
-            found[field].append(str(value, "utf-8"))
-    if not found[2]:
+def _node(stored: NodeProto) -> Node:
+    if not stored.output:
         raise ValueError("an operation should write a value")
-    return Node(found[4][0], found[1], found[2])
+    return Node(_text(stored.op_type), [*map(_text, stored.input)], [*map(_text, stored.output)])
 
 
-def _tensor(message: memoryview) -> dict[str, Array]:
-    """One tensor under its name, whichever of the three ways of storing values it uses; none of another data type."""
-    name, dtype, shape, whole, data = "", None, [], [], []
-    for field, value in _fields(message):
-        if field == 1:
-            shape += _integers(value)
-        elif field == 2:
-            dtype = DTYPES.get(value)
-        elif field == 5:  # int32_data
-            whole += _integers(value)
-        elif field == 8:
-            name = str(value, "utf-8")
-        elif field in (4, 9):  # float_data, raw_data: little-endian both
-            data.append(value)
-    if dtype is None:
-        return {}
-    if len(shape) > RANK or min(shape, default=0) < 0:
-        raise ValueError(f"tensor {name} should have at most {RANK} sizes, none below 0")
-    values = np.array(whole).astype(dtype) if whole else np.frombuffer(b"".join(data), dtype)
-    if values.size != math.prod(shape):
-        raise ValueError(f"tensor {name} should hold {math.prod(shape)} values, not {values.size}")
-    return {name: values.reshape(shape)}
+def _text(stored: str | bytes) -> str:
+    """A name; the library hands out as bytes what is no text."""
+    if isinstance(stored, bytes):
+        raise ValueError(f"name {stored[:40]!r} should be UTF-8")
+    return stored
 
 
-def _integers(value: int | memoryview) -> list[int]:
-    """A repeated field's integers: one, or several packed into bytes."""
-    if isinstance(value, int):
-        return [value]
-    found, at = [], 0
-    while at < len(value):
-        number, at = _varint(value, at)
-        found.append(number)
-    return found
+def _tensor(stored: TensorProto) -> Array:
+    """The values, whichever way they are stored; other files are not looked into, wherever they lie."""
+    from onnx import numpy_helper
+
+    if stored.external_data or stored.data_location:
+        raise ValueError(f"tensor {stored.name} should lie in this file, not in another one")
+    if len(stored.dims) > RANK or min(stored.dims, default=0) < 0:
+        raise ValueError(f"tensor {stored.name} should have at most {RANK} sizes, none below 0")
+    try:
+        return numpy_helper.to_array(stored)
+    except ValueError as error:
+        raise ValueError(f"tensor {stored.name}: {error}") from None
 
 
 def state_dict(graph: Graph) -> dict[str, NDArray[np.float32]]:

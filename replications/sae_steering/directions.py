@@ -17,6 +17,7 @@ from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.seeds import generator
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
+from replications.evidence.ranks import auroc
 from replications.models.load import Loaded
 from replications.sae_steering.concepts import Concepts
 from replications.sae_steering.texts import padded, tokens_of
@@ -97,8 +98,7 @@ def choose(own: Float[Tensor, "a h"], others: Float[Tensor, "b h"], used: Usage)
     alive = used.largest > 0
     if not alive.any():
         raise Refusal("no feature of the dictionary is active on the training text: there is nothing to clamp")
-    a, b = own[:, None], others[None]
-    auc = ((a > b).double() + 0.5 * (a == b)).mean(dim=(0, 1))
+    auc = torch.from_numpy(auroc(own, others))
     difference = (own.mean(0) - others.mean(0)).double()
     score = torch.where(alive, auc, -1.0)
     best = torch.where(score == score.max(), difference, -torch.inf).argmax()

@@ -18,6 +18,7 @@ from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.seeds import generator
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
+from replications.evidence.ranks import auroc
 from replications.models.load import Loaded
 from replications.sae_steering import generation, scores
 from replications.sae_steering.concepts import Concepts
@@ -178,8 +179,8 @@ def validity(bench: Bench) -> pd.DataFrame:
     for index, concept in enumerate(concepts):
         words = np.array([scores.lexical(text, concept) for text in texts])
         rows.append({"concept": concept.name,
-                     "lexical": scores.auc(words[label == index], words[label != index]),
-                     "likelihood": scores.auc(likelihood[label == index, index], likelihood[label != index, index]),
+                     "lexical": auroc(words[label == index], words[label != index]),
+                     "likelihood": auroc(likelihood[label == index, index], likelihood[label != index, index]),
                      })  # fmt: skip
     return pd.DataFrame(rows)
 

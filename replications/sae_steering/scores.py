@@ -41,9 +41,3 @@ def distinct(tokens: Sequence[int]) -> float:
     """Share of a text's pairs of neighbouring tokens that are different ones: low in a text that goes in circles."""
     pairs = list(pairwise(tokens))
     return len(set(pairs)) / len(pairs) if pairs else 1.0
-
-
-def auc(own: Sequence[float], others: Sequence[float]) -> float:
-    """Probability that a text of the concept scores higher than one that is not; ties count half."""
-    a, b = np.asarray(own, float)[:, None], np.asarray(others, float)[None]
-    return float(((a > b) + 0.5 * (a == b)).mean())

@@ -32,7 +32,7 @@ def field(number: int, value: int | str | bytes) -> bytes:
     return varint(number << 3 | 2) + varint(len(data)) + data
 
 
-def tensor(name: str, kind: int, shape: tuple, *stored: bytes) -> bytes:
+def tensor(name: str | bytes, kind: int, shape: tuple, *stored: bytes) -> bytes:
     """An initialiser of the graph."""
     return field(5, b"".join([*(field(1, size) for size in shape), field(2, kind), *stored, field(8, name)]))
 
@@ -217,10 +217,10 @@ def two_scales(parts):
     ("harm", "said"),
     [
         (lambda parts: b"GGUF but not really", "is not an ONNX file, or is cut off or damaged"),
-        (lambda parts: b"", "is not an ONNX file, or is cut off or damaged"),
-        (lambda parts: onnx(parts)[:-100], r"cut off or damaged \(a field of \d+ bytes ends after its message\)"),
+        (lambda parts: b"", r"is not an ONNX file, or is cut off or damaged \(it holds no graph\)"),
+        (lambda parts: onnx(parts)[:-100], r"cut off or damaged \(Error parsing message"),
         (with_part(WORDS, tensor(WORDS, FLOAT, (11, 8), raw(np.ones(87, np.float32)))),
-         rf"damaged \(tensor {WORDS} should hold 88 values, not 87\)"),
+         rf"damaged \(tensor {WORDS}: cannot reshape array of size 87 into shape \(11,8\)\)"),
         (with_part(WORDS, b""), "embeddings.word_embeddings.weight is missing"),
         (with_part(POSITIONS, quantised(POSITIONS, np.ones((32, 7)))[0]),
          r"embeddings.position_embeddings.weight is \(32, 7\), not \(32, 8\)"),
@@ -234,12 +234,14 @@ def two_scales(parts):
         (looped(cast("y", "z"), cast("z", "y")), "the operations after the product with spare_quantized form a circle"),
         (looped(cast("y", "z"), node("Mul", ["z", "z"], "a"), cast("a", "z")), "form a circle"),
         (with_part("spare", field(1, field(1, "x") + field(4, "Cast"))), "damaged .an operation should write a value"),
+        (with_part("spare", field(1, field(1, b"\xff") + field(2, "y"))), r"damaged \(name b'\\xff' should be UTF-8\)"),
+        (with_part("spare", tensor(b"\xff", FLOAT, ())), r"damaged \(name b'\\xff' should be UTF-8\)"),
         (scaled_by(np.inf), f"the scale of tensor {WORDS} should be a number, not inf"),
         (scaled_by(3e38), f"the scale of tensor {WORDS} should be a number, not 3"),
         (with_part(WORDS, tensor(WORDS, FLOAT, (0, 1 << 40))), "embeddings.word_embeddings.weight has no values"),
         (with_part(WORDS, tensor(WORDS, FLOAT, (-11, -8), raw(np.ones(88, np.float32)))), "sizes, none below 0"),
         (with_part(WORDS, tensor(WORDS, FLOAT, (1,) * 100_000, raw(np.ones(1, np.float32)))), "at most 8 sizes"),
-        (with_part(WORDS, tensor(WORDS, FLOAT, (), field(5, b"\xff" * 9 + b"\x7f"))), "is missing or of another rank"),
+        (with_part(WORDS, tensor(WORDS, FLOAT, (), field(5, b"\xff" * 9 + b"\x7f"))), rf"damaged \(tensor {WORDS}:"),
         (with_part("spare", b"".join(tensor(f"bert.encoder.layer.{i}.x.bias", FLOAT, (1,), raw(np.ones(1, np.float32)))
                                      for i in range(3000))), r"\d+ layers are named, few are there"),
         (with_part(WORDS, tensor(WORDS, FLOAT, (11,), raw(np.ones(11, np.float32)))),
@@ -253,6 +255,18 @@ def test_a_file_that_is_something_else_is_refused_in_one_sentence(bert, tmp_path
     assert "tiny.onnx" in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("place", ["beside.bin", "../outside.bin", "{folder}/outside.bin"])
+def test_values_that_lie_in_another_file_are_refused(bert, tmp_path, place):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for file in (folder / "beside.bin", tmp_path / "outside.bin"):
+        file.write_bytes(bytes(4 * 11 * 8))
+    location = field(13, field(1, "location") + field(2, place.format(folder=tmp_path))) + field(14, 1)
+    (folder / "tiny").write_bytes(with_part(WORDS, tensor(WORDS, FLOAT, (11, 8), location))(bert.parts))
+    with pytest.raises(Refusal, match=rf"^tiny.onnx .*tensor {WORDS} should lie in this file, not in another one"):
+        onnx_int8.read(folder / "tiny", "tiny.onnx")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

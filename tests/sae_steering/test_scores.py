@@ -45,9 +45,3 @@ def test_a_text_that_goes_in_circles_is_not_distinct():
     assert scores.distinct([1, 2, 3, 4]) == 1
     assert scores.distinct([1, 2, 1, 2, 1]) == 0.5
     assert scores.distinct([7]) == 1
-
-
-def test_auc():
-    assert scores.auc([2, 3], [0, 1]) == 1
-    assert scores.auc([1], [1, 1]) == 0.5
-    assert scores.auc([0], [1, 0]) == 0.25
