@@ -114,8 +114,8 @@ def tiny_config(architecture: str):
     import transformers
 
     family = architecture.removesuffix("ForCausalLM").removesuffix("ForMaskedLM").removesuffix("LMHeadModel")
-    names = {"Gemma3": "Gemma3TextConfig", "BertModel": "BertConfig"}
-    config_class = getattr(transformers, names.get(family, f"{family}Config"))
+    names = {"Gemma3": "Gemma3TextConfig"}
+    config_class = getattr(transformers, names.get(family, f"{family.removesuffix('Model')}Config"))
     wide = {"vocab_size": 300, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
     rest = {"intermediate_size": 16, "max_position_embeddings": 64, "pad_token_id": 0}
     extra = {

@@ -1,4 +1,7 @@
-"""Random models of three layers, small enough to compare every cell, and random pairs of prompts for them."""
+"""Random models of three layers, small enough to compare every cell, and random pairs of prompts for them.
+
+There is one of each kind that an adapter of a family names, so that a test over DECODERS is a test of every adapter.
+"""
 
 from functools import cache
 from types import SimpleNamespace
@@ -8,25 +11,14 @@ import transformers
 from tokenizers import Tokenizer, models
 from transformer_lens.model_bridge import TransformerBridge
 
+from replications.models.families import FAMILIES, bridged_as
+from replications.models.families.base import SMALL
 from replications.models.load import sharing_weights
 
-VOCABULARY = 61
-SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-         "vocab_size": VOCABULARY, "max_position_embeddings": 64}  # fmt: skip
-GROUPED = {**SMALL, "num_key_value_heads": 2}
-CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**GROUPED, tie_word_embeddings=True),
-    "gemma3": lambda: transformers.Gemma3TextConfig(
-        **GROUPED, head_dim=16, sliding_window=4, query_pre_attn_scalar=8,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-    ),
-    "qwen2": lambda: transformers.Qwen2Config(**GROUPED),
-    "gpt2": lambda: transformers.GPT2Config(n_embd=32, n_layer=3, n_head=4, vocab_size=VOCABULARY, n_positions=64),
-    "gpt_neox": lambda: transformers.GPTNeoXConfig(**SMALL),
-    "gpt_neox_sequential": lambda: transformers.GPTNeoXConfig(**SMALL, use_parallel_residual=False),
-    "opt": lambda: transformers.OPTConfig(**SMALL, ffn_dim=48, word_embed_proj_dim=32),
-    "bert": lambda: transformers.BertConfig(**SMALL),
-}  # fmt: skip
+CONFIGS = {name: config for family in FAMILIES.values() for name, config in family.tiny.items()}
+FAMILY = {name: FAMILIES[config["model_type"]] for name, config in CONFIGS.items()}
+DECODERS, ENCODERS = ([name for name in CONFIGS if FAMILY[name].causal is causal] for causal in (True, False))
+VOCABULARY = SMALL["vocab_size"]
 
 
 @cache
@@ -34,11 +26,11 @@ def tiny_model(architecture):
     """bridge and hf_model of one family: grouped queries, sliding windows and learned positions are all there."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        make = transformers.AutoModelForMaskedLM if architecture == "bert" else transformers.AutoModelForCausalLM
-        model = make.from_config(CONFIGS[architecture]()).eval()
+        make = transformers.AutoModelForMaskedLM if architecture in ENCODERS else transformers.AutoModelForCausalLM
+        model = make.from_config(transformers.AutoConfig.for_model(**CONFIGS[architecture])).eval()
         for parameter in model.parameters():  # as initialised, every effect vanishes
             parameter.data.mul_(4)
-        model.config.architectures = [type(model).__name__]  # what the bridge goes by
+        model.config.architectures = [bridged_as(type(model).__name__)]  # what the bridge goes by
         plain = sharing_weights(model)
         words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
         tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w2", pad_token="w2")

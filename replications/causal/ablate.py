@@ -201,7 +201,7 @@ class _Pass:
             queries = q.new_zeros(len(cells), len(columns), *q.shape[1:])
             queries[copy, place] = q
             seen = run.frame.visible[kind][rows][:, columns]
-            z = attention(queries, keys, others, seen, scale)[copy, place]
+            z = attention(queries, keys, others, seen, scale, self.stack.score_cap)[copy, place]
             if self.record is not None:
                 self.record[1][layer][row, column], self.record[2][layer][row, column] = k, v
             gone = self.copies.out[self.cell[tokens], layer, column]

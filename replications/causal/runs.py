@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from replications.causal.stack import Stack
+from replications.causal.stack import Stack, capped
+from replications.models.families import Turns
 
 RECORDABLE = ("attn_out", "mlp_out", "resid_mid", "z", "q")
 Report = Callable[[float], None]  # told how much more of the whole, 1, is done
@@ -20,11 +21,11 @@ TOKENS = 1024  # at a time through a layer: enough rows for full speed, and its 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where n rows of T columns stand: padding, what sees what, and rotary angles by token (row * T + column)."""
+    """Where n rows of T columns stand: padding, what sees what, and turns by token (row * T + column)."""
 
     mask: Bool[Tensor, "n T"]
     visible: dict[str, Bool[Tensor, "n q T"]]
-    rotary: dict[str, tuple[Float[Tensor, "token d_head"], Float[Tensor, "token d_head"]]]
+    rotary: dict[str, Turns]
 
     @property
     def width(self) -> int:
@@ -35,8 +36,8 @@ class Frame:
         """Whether no row is padded, so that all rows see the same columns."""
         return bool(self.mask.all())
 
-    def turn(self, kind: str, slots: Int[Tensor, " token"]) -> tuple[Tensor, Tensor] | None:
-        """Rotary angles of some tokens."""
+    def turn(self, kind: str, slots: Int[Tensor, " token"]) -> Turns | None:
+        """What a kind of layer asks of the places of some tokens."""
         return tuple(part[slots] for part in self.rotary[kind]) if self.rotary else None
 
 
@@ -135,7 +136,7 @@ def _record(stack: Stack, index: int, made: Run, rows: Int[Tensor, " r"]) -> dic
 
     def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         per_row = [part.unflatten(0, (len(rows), width)) for part in (q, k, v)]
-        z = attention(*per_row, visible, scale).flatten(0, 1)
+        z = attention(*per_row, visible, scale, stack.score_cap).flatten(0, 1)
         kept.update(zip(("q", "k", "v", "z"), (q, k, v, z), strict=True))
         return z
 
@@ -153,10 +154,18 @@ def attention(
     v: Float[Tensor, "c T kv d_head"],
     visible: Bool[Tensor, "#c q T"],
     scale: float,
+    cap: float | None,
 ) -> Float[Tensor, "c q head d_head"]:
-    """Softmax attention; the query heads of one key head are stacked as queries of it, so nothing is ungrouped."""
+    """Softmax attention; the query heads of one key head are stacked as queries of it, so nothing is ungrouped.
+
+    torch's own does not cap scores.
+    """
     groups = q.shape[2] // k.shape[2]
     stacked = q.unflatten(2, (-1, groups)).permute(0, 2, 3, 1, 4).flatten(2, 3)  # c kv (group q) d_head
     seen = visible.repeat(1, groups, 1)[:, None]
-    z = scaled_dot_product_attention(stacked, k.transpose(1, 2), v.transpose(1, 2), seen, scale=scale)
+    if cap is None:
+        z = scaled_dot_product_attention(stacked, k.transpose(1, 2), v.transpose(1, 2), seen, scale=scale)
+    else:
+        scores = capped(scale * (stacked @ k.permute(0, 2, 3, 1)), cap)
+        z = scores.masked_fill(~seen, -torch.inf).softmax(-1) @ v.transpose(1, 2)
     return z.unflatten(2, (groups, -1)).permute(0, 3, 1, 2, 4).flatten(2, 3)

@@ -17,13 +17,9 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import AttentionInterface
 
-from replications.models.families import FAMILIES, submodule, supports
+from replications.models.families import FULL, PLACE, SLIDING, Attend, Turns, of, supports
 
 NAME = "replications_packed"
-FULL, SLIDING = "full_attention", "sliding_attention"
-
-# query, key, value [token, head, d_head] and the scale of the scores -> z [token, head, d_head]
-Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 Edit = Callable[[Tensor], None]  # sees one site of one layer, [token, d_model], and may change it in place
 
 
@@ -37,21 +33,21 @@ AttentionInterface.register(NAME, _attend)
 
 
 class Stack:
-    """One model as the engine sees it. ValueError for a family that `families.py` does not know, or in training."""
+    """One model as the engine sees it. ValueError for a family that no adapter supports, or in training."""
 
     def __init__(self, hf_model: Any) -> None:
         if not supports(hf_model):
-            raise ValueError(f"the engine does not know {hf_model.config.model_type}: see families.py")
+            raise ValueError(f"the engine does not know {hf_model.config.model_type}: see {PLACE}")
         if hf_model.training:
             raise ValueError(f"{hf_model.config.model_type}: in training mode, where dropout changes every run")
         self.model, self.config = hf_model, hf_model.config
-        self.family = FAMILIES[self.config.model_type]
-        self.body = submodule(hf_model, self.family.body)
-        self.layers = submodule(self.body, self.family.layers)
+        self.family = family = of(hf_model)
+        self.body, self.layers = family.body_of(hf_model), family.layers_of(hf_model)
         self.n_layers, self.n_heads = len(self.layers), self.config.num_attention_heads
-        self.d_model, self.causal = self.config.hidden_size, self.family.causal
-        self.kinds = getattr(self.config, "layer_types", None) or [FULL] * self.n_layers
-        self.head = submodule(hf_model, self.family.head)
+        self.d_model, self.causal = self.config.hidden_size, family.causal
+        self.kinds, self.window = family.kinds(self.config), family.window(self.config)
+        self.score_cap, self.logit_cap = family.score_cap(self.config), family.logit_cap(self.config)
+        self.head = hf_model.get_submodule(family.head)
 
     @contextmanager
     def packed(self) -> Iterator[None]:
@@ -72,16 +68,11 @@ class Stack:
 
     def words(self, tokens: Int[Tensor, ...]) -> Float[Tensor, "... d_embed"]:
         """Word embeddings as the model reads them: Gemma's are scaled by then, GPT-2's have no position yet."""
-        return submodule(self.body, self.family.words)(tokens)
+        return self.body.get_submodule(self.family.words)(tokens)
 
-    def rotary(self, hidden: Tensor, positions: Int[Tensor, "n T"]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Cosines and sines [n, T, d_head] by kind of layer; empty for learned positions."""
-        if not self.family.rotary:
-            return {}
-        own_speed = self.config.model_type == "gemma3_text"  # local and global layers turn at different speeds
-        return {
-            kind: self.body.rotary_emb(hidden, positions, *([kind] if own_speed else [])) for kind in set(self.kinds)
-        }
+    def rotary(self, hidden: Tensor, positions: Int[Tensor, "n T"]) -> dict[str, Turns]:
+        """What layers ask of the places of tokens, each [n, T, ...], by kind of layer; empty for learned positions."""
+        return self.family.turns(self.body, hidden, positions, set(self.kinds))
 
     def visible(self, mask: Bool[Tensor, "n T"]) -> dict[str, Bool[Tensor, "n q T"]]:
         """Which columns each column sees, by kind of layer; padding sees itself, for a softmax over nothing is NaN."""
@@ -91,24 +82,21 @@ class Stack:
         if self.causal:
             seen = seen & (back >= 0)
         kinds = {FULL: seen | own}
-        if SLIDING in self.kinds:
-            kinds[SLIDING] = (seen & (back < self.config.sliding_window)) | own
+        if self.window is not None:
+            kinds[SLIDING] = (seen & (back < self.window)) | own
         return kinds
 
     def layer(
         self,
         index: int,
         hidden: Float[Tensor, "token d_model"],
-        rotary: tuple[Tensor, Tensor] | None,
+        rotary: Turns | None,
         attend: Attend,
         edits: Mapping[str, Edit] = {},
     ) -> Float[Tensor, "token d_model"]:
         """One layer; `edits` by site: attn_out, mlp_out, resid_mid."""
-        options: dict[str, Any] = {"packed": attend, "attention_mask": None}
-        if rotary is not None:
-            options["position_embeddings"] = tuple(part[None] for part in rotary)
         with self._hooked(index, edits):
-            return self.layers[index](hidden[None], **options)[0]
+            return self.family.run(self.layers[index], hidden, rotary, attend)
 
     @contextmanager
     def _hooked(self, index: int, edits: Mapping[str, Edit]) -> Iterator[None]:
@@ -123,31 +111,31 @@ class Stack:
             yield
 
     def _module(self, index: int, site: str) -> Any:
-        path = getattr(self.family, site)
-        if path is None or (site == "resid_mid" and getattr(self.config, "use_parallel_residual", False)):
+        path = self.family.path(site, self.config)
+        if path is None:
             raise ValueError(f"{self.config.model_type}: this architecture has no {site}")
-        return submodule(self.layers[index], path)
+        return self.layers[index].get_submodule(path)
 
     def logits(self, states: Float[Tensor, "k d_model"]) -> Float[Tensor, "k vocab"]:
         """Residual stream after the last layer onto the whole vocabulary."""
-        return self._capped(self.head(self.family.final(self.model, states)))
+        return capped(self.head(self.family.final(self.model, states)), self.logit_cap)
 
     def logits_by_part(self, states: Float[Tensor, "k d_model"], size: int) -> Iterator[Float[Tensor, "k size"]]:
         """The same, `size` tokens of the vocabulary after the other."""
         final, bias = self.family.final(self.model, states), self.head.bias
         for i in range(0, len(self.head.weight), size):
-            yield self._capped(
-                linear(final, self.head.weight[i : i + size], None if bias is None else bias[i : i + size])
-            )
+            logits = linear(final, self.head.weight[i : i + size], None if bias is None else bias[i : i + size])
+            yield capped(logits, self.logit_cap)
 
     def logits_of(self, states: Float[Tensor, "k d_model"], tokens: Int[Tensor, "k a"]) -> Float[Tensor, "k a"]:
         """The same for a few tokens of each row, one dot product each."""
         logits = torch.einsum("kd,kad->ka", self.family.final(self.model, states), self.head.weight[tokens])
-        return self._capped(logits if self.head.bias is None else logits + self.head.bias[tokens])
+        return capped(logits if self.head.bias is None else logits + self.head.bias[tokens], self.logit_cap)
 
-    def _capped(self, logits: Tensor) -> Tensor:
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+def capped(x: Tensor, cap: float | None) -> Tensor:
+    """Scores or logits kept below a cap, softly, where a family has one."""
+    return x if cap is None else cap * torch.tanh(x / cap)
 
 
 def _flat(value: Any) -> Float[Tensor, "token d_model"]:

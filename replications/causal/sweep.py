@@ -144,7 +144,7 @@ def _layer(
         if frozen:
             z = base.site("z")[layer].flatten(0, 1)[layout.slots]
         else:
-            z = _grouped(base, layer, kind, layout, q, k, v, scale)
+            z = _grouped(base, layer, kind, layout, q, k, v, scale, stack.score_cap)
         layout.apply(edits.get("z"), z)
         return z
 
@@ -153,7 +153,7 @@ def _layer(
 
 
 def _grouped(
-    base: Run, layer: int, kind: str, layout: Layout, q: Tensor, k: Tensor, v: Tensor, scale: float
+    base: Run, layer: int, kind: str, layout: Layout, q: Tensor, k: Tensor, v: Tensor, scale: float, cap: float | None
 ) -> Float[Tensor, "token head d_head"]:
     """Attention of every copy to the base run's columns before its first and to its own from there on."""
     z, begin, width = torch.empty_like(q), 0, base.frame.width
@@ -166,7 +166,7 @@ def _grouped(
             for i, before in ((1, base.keys[layer]), (2, base.values[layer])):
                 own[i] = torch.cat([_of_rows(before[:, :first], rows), own[i]], dim=1)
         seen = visible[:, first:]
-        z[begin:end] = attention(*own, seen if alike else seen[rows], scale).flatten(0, 1)
+        z[begin:end] = attention(*own, seen if alike else seen[rows], scale, cap).flatten(0, 1)
         begin = end
     return z
 

@@ -8,16 +8,12 @@ from pathlib import Path
 from replications.catalogue.entries import ModelEntry, load_catalogue
 from replications.claims.evidence import run_command
 from replications.claims.schema import OWN_LANGUAGE, PRINTED, WEIGHTLESS
+from replications.models import families
 from replications.settings import ROOT, load_settings
 
-# Transformers' classes of which the engine knows the family: its own table takes torch to read. `ioi` and `rome` do
-# without, the probing rooms only read states.
-KNOWN_TO_THE_ENGINE = (
-    "BertForMaskedLM", "BertModel", "GPT2LMHeadModel", "GPTNeoXForCausalLM", "Gemma3ForCausalLM", "LlamaForCausalLM",
-    "OPTForCausalLM", "Qwen2ForCausalLM",
-)  # fmt: skip
 WITH_DICTIONARIES = ("sae", "sae_features", "sae_steering")  # rooms that need an L1 coefficient for the model
 ON_THE_ENGINE = ("ioi_circuit", "ioi_faithfulness", "rome_tracing", "rome_editing", *WITH_DICTIONARIES)  # decoders only
+WITHOUT_ADAPTER = ("ioi", "rome")  # rooms that TransformerLens' helpers do for, where no adapter is for the family
 
 
 def absence(room: str, model: str, root: Path = ROOT) -> str:
@@ -41,8 +37,8 @@ def _obstacle(room: str, entry: ModelEntry, root: Path) -> str:
     """What this room would lack for the model, whatever the machine; empty when nothing is missing."""
     if room in ON_THE_ENGINE and entry.kind == "encoder":
         return f"it is an encoder, and {room} asks decoders"
-    if room in ON_THE_ENGINE and entry.architecture not in KNOWN_TO_THE_ENGINE:
-        return f"replications/models/families.py has no {entry.architecture}, which {room} needs"
+    if room not in WITHOUT_ADAPTER and families.of_class(entry.architecture) is None:
+        return f"{families.PLACE} has no {entry.architecture}, which {room} needs"
     if room in WITH_DICTIONARIES and entry.id not in _coefficients(root):
         return "section sae of params.yaml has no l1 for it"
     return ""

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from replications.dictionaries.seeds import generator
 from replications.errors import Refusal
-from replications.models.families import FAMILIES, submodule
-from replications.rome_editing.projection import as_map, projection
+from replications.models.families import as_map, of, projection
 
 HOOK = {"resid_pre": "blocks.{}.hook_resid_pre", "mlp_out": "blocks.{}.hook_mlp_out",
         "mlp_post": "blocks.{}.mlp.hook_post"}  # fmt: skip
@@ -91,16 +90,14 @@ def at_site(hf_model: Any, site: Site, write: Write) -> Iterator[None]:
 
 def _module(hf_model: Any, site: Site) -> tuple[nn.Module, bool]:
     """The module whose input (True) or output (False) is the site. Refuses a family or layer that is not there."""
-    family = FAMILIES.get(hf_model.config.model_type)
-    if family is None:
-        raise Refusal(f"{hf_model.config.model_type}: activations are taken from families that the engine knows")
-    layers = submodule(submodule(hf_model, family.body), family.layers)
+    family = of(hf_model)
+    layers = family.layers_of(hf_model)
     if site.layer >= len(layers):
         raise Refusal(f"{site}: the model has {len(layers)} layers, counted from 0")
     if site.name == "mlp_post":
         return projection(hf_model, site.layer), True
     layer = layers[site.layer]
-    return (layer, True) if site.name == "resid_pre" else (submodule(layer, family.mlp_out), False)
+    return (layer, True) if site.name == "resid_pre" else (layer.get_submodule(family.mlp_out), False)
 
 
 @torch.no_grad()

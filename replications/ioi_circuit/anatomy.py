@@ -12,7 +12,6 @@ from torch import Tensor
 
 from replications.causal.runs import Run, run
 from replications.causal.stack import Stack
-from replications.models.families import submodule
 from replications.models.load import Loaded
 
 Head = tuple[int, int]  # layer, head
@@ -49,12 +48,12 @@ class Anatomy:
 
     def attn_norm(self, layer: int) -> Norm | None:
         """The norm between the heads' summed output and the stream, where there is one (Gemma)."""
-        module = submodule(self.stack.layers[layer], self.stack.family.attn_out)
-        return module if "Norm" in type(module).__name__ else None
+        path = self.stack.family.attn_norm
+        return None if path is None else self.stack.layers[layer].get_submodule(path)
 
 
-def anatomy(bridge: Any, hf_model: Any) -> Anatomy:
-    """Of a TransformerLens bridge and the plain model around the same weights.
+def anatomy(hf_model: Any) -> Anatomy:
+    """Of a transformers model.
 
     ValueError for an encoder, and for a model that squashes its logits, so that no sum of parts can be a difference of
     logits.
@@ -62,14 +61,14 @@ def anatomy(bridge: Any, hf_model: Any) -> Anatomy:
     stack = Stack(hf_model)
     if not stack.causal:
         raise ValueError(f"{stack.config.model_type}: the task is to predict the next token, which an encoder does not")
-    if getattr(stack.config, "final_logit_softcapping", None):
+    if stack.logit_cap is not None:
         raise ValueError(f"{stack.config.model_type}: capped logits are not a sum over heads")
-    return Anatomy(stack, [block.attn.W_O.detach() for block in bridge.blocks])
+    return Anatomy(stack, [stack.family.w_o(hf_model, layer) for layer in range(stack.n_layers)])
 
 
 def of(loaded: Loaded) -> Anatomy:
     """Of a loaded catalogue model."""
-    return anatomy(loaded.bridge, loaded.hf_model)
+    return anatomy(loaded.hf_model)
 
 
 def recorded(anatomy: Anatomy, ids: Sequence[Sequence[int]], sites: Sequence[str]) -> Run:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.causal.runs import Run
-from replications.causal.stack import Stack
+from replications.causal.stack import Stack, capped
 from replications.ioi_circuit.anatomy import Anatomy, recorded
 from replications.ioi_circuit.stimuli import CircuitPrompt
 
@@ -42,7 +42,7 @@ def patterns(stack: Stack, made: Run, layer: int, scale: float, queries: list[in
     """Attention probabilities of one layer from some columns, out of the queries and keys that the run has kept."""
     q, k = made.site("q")[layer][:, queries], made.keys[layer]
     k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)
-    scores = torch.einsum("nqhd,nthd->nhqt", q, k) * scale
+    scores = capped(torch.einsum("nqhd,nthd->nhqt", q, k) * scale, stack.score_cap)
     visible = made.frame.visible[stack.kinds[layer]][:, None, queries]
     return scores.masked_fill(~visible, -torch.inf).softmax(-1)
 

@@ -16,14 +16,10 @@ from replications import files, progress
 from replications.catalogue import entries, folders
 from replications.catalogue.entries import ModelEntry
 from replications.errors import Refusal
-from replications.models import control_tokens, weights
+from replications.models import control_tokens, families, weights
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-# The bridge's adapters know an architecture by one class name; these are loaded as that class instead.
-BRIDGE_CLASS = {"BertModel": "BertForMaskedLM"}  # the same encoder under a masked-LM head, which `_silence` zeroes
-ADAPTER = {"XLMRobertaForMaskedLM": "RobertaForMaskedLM"}  # the same modules under another name
 
 Span = tuple[int, int]
 
@@ -182,7 +178,7 @@ def _bridge(entry: ModelEntry, hf_model: Any, tokenizer: Any, bos_id: int | None
     import torch
     from transformer_lens.model_bridge import TransformerBridge
 
-    hf_model.config.architectures = [ADAPTER.get(entry.architecture, type(hf_model).__name__)]
+    hf_model.config.architectures = [families.bridged_as(type(hf_model).__name__)]
     bridge = TransformerBridge.boot_transformers(
         f"catalogue/{entry.id}",  # a name that is on no hub, so nothing is looked up there
         hf_model=hf_model,
@@ -216,7 +212,7 @@ def _trained(entry: ModelEntry, folder: Path) -> Any:
         except (OSError, SafetensorError) as error:
             what = folders.unreadable(folder) or f"{folder / folders.WEIGHTS} cannot be read ({error})"
             raise Refusal(f"{what}: delete that folder") from None
-    missing = [name for name in report["missing_keys"] if not _is_silenced(entry, name)]
+    missing = [name for name in report["missing_keys"] if not families.is_silenced(entry.architecture, name)]
     if missing:
         raise Refusal(f"{entry.id}: the weights lack {len(missing)} tensors of {entry.architecture}, as {min(missing)}")
     return _silence(entry, model)
@@ -248,11 +244,7 @@ def _check_shape(entry: ModelEntry, folder: Path) -> None:
 def _model_class(entry: ModelEntry) -> Any:
     import transformers
 
-    return getattr(transformers, BRIDGE_CLASS.get(entry.architecture, entry.architecture))
-
-
-def _is_silenced(entry: ModelEntry, name: str) -> bool:
-    return entry.architecture in BRIDGE_CLASS and name.startswith("cls.")
+    return getattr(transformers, families.loaded_as(entry.architecture))
 
 
 def _silence(entry: ModelEntry, model: Any) -> Any:
@@ -262,7 +254,7 @@ def _silence(entry: ModelEntry, model: Any) -> Any:
     tied = model.get_input_embeddings().weight
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if _is_silenced(entry, name) and parameter is not tied:
+            if families.is_silenced(entry.architecture, name) and parameter is not tied:
                 parameter.zero_()
     return model
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from replications import imports, progress
 from replications.catalogue import store
 from replications.errors import Refusal
+from replications.models import families
 from replications.models.load import Loaded
 from replications.probing import wordpieces
 from replications.probing.wordpieces import Pieces
@@ -139,7 +140,7 @@ def states(loaded: Loaded, batch: Sequence[Sequence[int]]) -> Tensor:
     ids, mask = _padded(batch, loaded.hf_model.config)
     body = loaded.hf_model.base_model
     seen: list[Tensor] = []
-    blocks = _blocks(body, loaded.entry.n_layers)
+    blocks = families.of(loaded.hf_model).layers_of(loaded.hf_model)
     hooks = [blocks[0].register_forward_pre_hook(lambda _, args, kwargs: seen.append(_entering(args, kwargs)),
                                                  with_kwargs=True)]  # fmt: skip
     hooks += [block.register_forward_hook(lambda _, args, out: seen.append(_leaving(out))) for block in blocks]
@@ -159,14 +160,6 @@ def _entering(args: tuple, kwargs: dict) -> Tensor:
 
 def _leaving(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
-
-
-def _blocks(body: torch.nn.Module, n_layers: int) -> torch.nn.ModuleList:
-    """The list of the model's blocks: the outermost list of as many modules as there are layers."""
-    lists = [m for m in body.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == n_layers]
-    if not lists:
-        raise Refusal(f"{type(body).__name__} has no list of {n_layers} blocks: its states cannot be read")
-    return lists[0]
 
 
 def _padded(batch: Sequence[Sequence[int]], config: Any) -> tuple[Tensor, Tensor]:
@@ -248,8 +241,8 @@ def _parts(aligned: Sequence[Pieces]) -> list[Sequence[Pieces]]:
 
 def _reach(loaded: Loaded) -> int:
     """Tokens per sentence: 512, or fewer where the model has fewer positions."""
-    positions = getattr(loaded.hf_model.config, "max_position_embeddings", None) or wordpieces.MAX_PIECES
-    return min(positions, wordpieces.MAX_PIECES)
+    reach = families.of(loaded.hf_model).reach(loaded.hf_model.config)
+    return min(reach or wordpieces.MAX_PIECES, wordpieces.MAX_PIECES)
 
 
 def _place(loaded: Loaded, aligned: Sequence[Pieces], cache: Path) -> Path:

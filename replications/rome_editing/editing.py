@@ -14,16 +14,16 @@ from torch import Tensor
 from replications import progress
 from replications.evidence.shards import Keep
 from replications.evidence.stats import Array
+from replications.models.families import projection
 from replications.rome_editing import sequence
 from replications.rome_editing.edits import directions, multiplier, random_like, relative_norm
 from replications.rome_editing.evaluate import Sheet, Text, Update
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.layer_choice import rewrite_score
 from replications.rome_editing.moments import second_moments
-from replications.rome_editing.opening import open_model
-from replications.rome_editing.projection import projection
+from replications.rome_editing.packed import PackedModel, open_model
 from replications.rome_editing.stimuli import Task, only_rewrite
-from replications.rome_editing.values import Model, Search, Values
+from replications.rome_editing.values import Search, Values
 
 VARIANTS = ("rome", "r_rome", "random_direction")  # as released; one key throughout, as the paper derives it; control
 SEQUENTIAL = ("rome", "r_rome")
@@ -34,7 +34,7 @@ Moments = Mapping[int, Float[Tensor, "d_mlp d_mlp"]]
 class Editor:
     """A model with what all its edits share. `name` tells the shards of the trained model and its twin apart."""
 
-    model: Model
+    model: PackedModel
     moments: Moments
     hp: HParams
     kept: Keep

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from replications.evidence.stats import Array
 from replications.rome_editing.edits import rank_one, spread
+from replications.rome_editing.packed import PackedModel
 from replications.rome_editing.rows import Pick, Row
 from replications.rome_editing.stimuli import Task
-from replications.rome_editing.values import Model
 
 LOGITS = 1 << 25  # entries at a time
 
@@ -24,7 +24,7 @@ Answers = Float[Tensor, "m 2"]  # log P(o*) and log P(o_c) per token, of m promp
 
 @torch.no_grad()
 def log_probs(
-    model: Model, states: Float[Tensor, "k d_model"], rows: Sequence[Row], picks: Sequence[Pick]
+    model: PackedModel, states: Float[Tensor, "k d_model"], rows: Sequence[Row], picks: Sequence[Pick]
 ) -> Float[Tensor, " p"]:
     """Mean log-probability per token of each pick, nats; `states` are those of all rows' asked columns, in order."""
     begin = np.cumsum([0] + [len(row.asked) for row in rows])
@@ -45,7 +45,7 @@ def log_probs(
 class Sheet:
     """The prompts of several tasks, run once unedited, ready to be run with edits of one layer."""
 
-    model: Model
+    model: PackedModel
     tasks: Sequence[Task]
     layer: int
 
@@ -91,7 +91,7 @@ class Sheet:
 class Text:
     """Windows of running text, run once unedited."""
 
-    def __init__(self, model: Model, windows: Sequence[Sequence[int]], layer: int) -> None:
+    def __init__(self, model: PackedModel, windows: Sequence[Sequence[int]], layer: int) -> None:
         self.model, self.layer = model, layer
         self.rows = [Row(tuple(window), 0, tuple(range(len(window) - 1))) for window in windows]
         self.picks = [Pick(i, row.asked, row.ids[1:]) for i, row in enumerate(self.rows)]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from replications.causal.stack import FULL, SLIDING
+from replications.models.families import FULL, SLIDING
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from replications import progress
 from replications.errors import Refusal
-from replications.rome_editing.projection import projection, watched
+from replications.models.families import projection
+from replications.rome_editing.projection import watched
 from replications.stimuli.spans import Encoder
 
 WINDOW = 128  # tokens

@@ -16,9 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.causal.runs import attention
-from replications.causal.stack import SLIDING, Stack
+from replications.causal.stack import Stack
+from replications.errors import Refusal
+from replications.models.families import PLACE, Turns, projection, supports
 from replications.rome_editing.layout import Layout, Spans, lay_out
-from replications.rome_editing.projection import Write, projection, watched
+from replications.rome_editing.projection import Write, watched
 from replications.rome_editing.rows import Row
 
 
@@ -47,7 +49,7 @@ class Base:
     values: dict[int, Float[Tensor, "n d_model"]]
     resid_pre: dict[int, Float[Tensor, "token d_model"]] = field(default_factory=dict)
     past: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # attention's keys and values by layer
-    turns: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    turns: dict[str, Turns] = field(default_factory=dict)
 
 
 class PackedModel:
@@ -56,7 +58,6 @@ class PackedModel:
     def __init__(self, hf_model: Any) -> None:
         self.hf_model, self.stack = hf_model, Stack(hf_model)
         self.device = str(next(hf_model.parameters()).device)
-        self.window = self.stack.config.sliding_window if SLIDING in self.stack.kinds else None
 
     def logits(self, states: Float[Tensor, "k d_model"]) -> Float[Tensor, "k vocab"]:
         """States after the last layer onto the whole vocabulary."""
@@ -68,7 +69,7 @@ class PackedModel:
         lengths = [len(row.ids) for row in rows]
         begin = [sum(lengths[:i]) for i in range(len(rows))]
         spans = Spans(begin, lengths, [row.subject for row in rows], [row.asked for row in rows])
-        layout = lay_out(spans, range(len(rows)), [0] * len(rows), self.window, self.device)
+        layout = lay_out(spans, range(len(rows)), [0] * len(rows), self.stack.window, self.device)
         tokens = torch.tensor([token for row in rows for token in row.ids], device=self.device)
         hidden = self.stack.embed(tokens[None], layout.columns[None], None)
         turns = self.stack.rotary(hidden, layout.columns[None])
@@ -85,7 +86,7 @@ class PackedModel:
         `from_subject`: the edit changes nothing before the last subject token. With None, the weights as they are.
         """
         first = [base.spans.subject[row] if from_subject else 0 for row in rows]
-        layout = lay_out(base.spans, rows, first, self.window, self.device)
+        layout = lay_out(base.spans, rows, first, self.stack.window, self.device)
         live = Live(layout.owner, layout.subject)
         write = None if edit is None else lambda keys, values: edit(keys, values, live)
         return self._sweep(base, layout, base.resid_pre[layer][layout.slots], layer, write=write)[layout.asked]
@@ -124,6 +125,14 @@ class PackedModel:
                 base.past[layer] = (k, v)
             before = past.get(layer, (k, v))  # in the first run these are all there are, and nobody looks at them
             k, v = (torch.cat([old, new])[layout.keys] for old, new in zip(before, (k, v), strict=True))
-            return attention(q[layout.queries], k, v, visible, scale).flatten(0, 1)[layout.place]
+            z = attention(q[layout.queries], k, v, visible, scale, self.stack.score_cap)
+            return z.flatten(0, 1)[layout.place]
 
         return attend
+
+
+def open_model(hf_model: Any) -> PackedModel:
+    """The model as editing sees it. Refuses one that the engine does not know."""
+    if not supports(hf_model):
+        raise Refusal(f"{hf_model.config.model_type}: editing needs a family of architectures that {PLACE} supports")
+    return PackedModel(hf_model)

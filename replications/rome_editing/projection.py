@@ -1,4 +1,4 @@
-"""The MLP's output projection: the matrix that an edit changes, wherever an architecture keeps it.
+"""What is done to an MLP's output projection (`families.projection`), the matrix that an edit changes.
 
 A key is what goes into it, a value what comes out (Meng et al. 2022, section 3.1).
 """
@@ -7,39 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from replications.errors import Refusal
-
-PATHS = {
-    "gpt2": "transformer.h.{}.mlp.c_proj",
-    "gptj": "transformer.h.{}.mlp.fc_out",
-    "gpt_neox": "gpt_neox.layers.{}.mlp.dense_4h_to_h",
-    "llama": "model.layers.{}.mlp.down_proj",
-    "qwen2": "model.layers.{}.mlp.down_proj",
-    "gemma3_text": "model.layers.{}.mlp.down_proj",
-    "opt": "model.decoder.layers.{}.fc2",
-}
+from replications.models.families import as_map
 
 # keys [token, d_mlp], values [token, d_model] -> other values, or None
 Write = Callable[[Tensor, Tensor], Tensor | None]
-
-
-def projection(hf_model: Any, layer: int) -> nn.Module:
-    """The module. Refuses an architecture whose projection this file does not name."""
-    kind = hf_model.config.model_type
-    if kind not in PATHS:
-        raise Refusal(f"{kind}: where is the MLP's output projection? Its path is missing in {__name__}.PATHS")
-    return hf_model.get_submodule(PATHS[kind].format(layer))
-
-
-def as_map(module: nn.Module) -> Float[Tensor, "d_mlp d_model"]:
-    """Its weight, such that value = key @ weight + bias, as a view; transformers' Conv1D already stores it so."""
-    return module.weight.T if isinstance(module, nn.Linear) else module.weight
 
 
 @torch.no_grad()

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from replications.evidence import stats
 from replications.evidence.stats import Array
+from replications.models.families import as_map
 from replications.rome_editing.edits import multiplier
 from replications.rome_editing.evaluate import Sheet, Text
-from replications.rome_editing.projection import add_rank_one, as_map, restored
+from replications.rome_editing.projection import add_rank_one, restored
 from replications.rome_editing.scores import per_fact
 from replications.rome_editing.values import Values
 

@@ -19,10 +19,8 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from replications.rome_editing.edits import at_subject, averaged, spread
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.packed import PackedModel
-from replications.rome_editing.padded import PaddedModel
 from replications.rome_editing.rows import Row
 
-Model = PackedModel | PaddedModel
 # Nats that a gradient has to promise for a delta as long as the value; below that a fact is done. In the last layer no
 # later token hears of a delta, and what is left of its gradient is rounding, which Adam would blow up to full steps in
 # a direction that differs between machines.
@@ -65,7 +63,7 @@ class Values:
 class Search:
     """The objective of some facts as a function of their deltas, from one unedited run of all their rows."""
 
-    def __init__(self, model: Model, facts: Sequence[Rewrite], layers: Sequence[int], hp: HParams) -> None:
+    def __init__(self, model: PackedModel, facts: Sequence[Rewrite], layers: Sequence[int], hp: HParams) -> None:
         self.model, self.facts, self.hp = model, facts, hp
         self.base = model.record([row for fact in facts for row in fact.rows], layers)
         counts = torch.tensor([len(fact.rows) for fact in facts])

@@ -86,7 +86,7 @@ def stack_of(loaded: Loaded) -> Stack:
         raise Refusal(f"{loaded.entry.id} is an encoder: causal tracing asks a decoder for its next token")
     if not families.supports(loaded.hf_model):
         family = loaded.hf_model.config.model_type
-        raise Refusal(f"{loaded.entry.id}: the engine does not know {family}: add it to models/families.py")
+        raise Refusal(f"{loaded.entry.id}: the engine does not know {family}: it should be added to {families.PLACE}")
     return Stack(loaded.hf_model)
 
 

@@ -15,9 +15,8 @@ from replications.dictionaries import pages
 from replications.dictionaries.pages import Card, Context
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
-from replications.models.families import FAMILIES
+from replications.models.families import as_map, of, projection
 from replications.models.load import Loaded
-from replications.rome_editing.projection import as_map, projection
 from replications.sae_features.measure import MEMBER, PROXY, AtSite, Found
 from replications.sae_features.sample import Sample
 from replications.sae_features.specificity import Draw
@@ -146,7 +145,7 @@ def effect(loaded: Loaded, site: Site, row: Float[Tensor, " d"]) -> tuple[Tensor
     direction = row
     if site.name == "mlp_post":
         direction = row @ as_map(projection(model, site.layer))
-    final = FAMILIES[model.config.model_type].final
+    final = of(model).final
     direction = (final(model, direction[None]) - final(model, torch.zeros_like(direction)[None]))[0]
     return pages.logit_effect(direction, model.get_output_embeddings().weight, TOKENS)
 

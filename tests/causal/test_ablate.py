@@ -5,7 +5,7 @@ import torch
 from causal.oracle import TOLERANCE, diff_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import random_pairs, tiny_model
+from tiny_models import DECODERS, random_pairs, tiny_model
 
 from replications.causal import ablate, metrics
 from replications.causal.ablate import Copies
@@ -13,7 +13,6 @@ from replications.causal.patching import batch_pairs
 from replications.causal.runs import run
 from replications.causal.stack import Stack
 
-DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
 LENGTHS = [8, 6]
 
 

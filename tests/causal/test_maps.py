@@ -6,12 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import random_pairs, tiny_model
+from tiny_models import DECODERS, random_pairs, tiny_model
 
 from replications import progress
 from replications.causal import maps, patching
 
-FAMILIES = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
 TOLERANCE = 1e-4  # logits, fp32: the order of summation differs
 
 
@@ -26,14 +25,14 @@ def assert_same(architecture, batch, heads=True):
             torch.testing.assert_close(a, b, atol=TOLERANCE, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_every_cell_equals_the_helpers(architecture):
     assert_same(architecture, patching.batch_pairs(*random_pairs([9, 6, 7], changed={4, 2})))
 
 
 @settings(max_examples=12, deadline=None)
 @given(
-    st.sampled_from(FAMILIES),
+    st.sampled_from(DECODERS),
     st.lists(st.integers(2, 12), min_size=1, max_size=4),
     st.sets(st.integers(1, 12), min_size=1),
     st.integers(0, 99),
@@ -43,14 +42,14 @@ def test_any_lengths_and_positions(architecture, lengths, changed, seed):
     assert_same(architecture, patching.batch_pairs(*random_pairs(lengths, changed, seed)))
 
 
-@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_a_pair_aligned_at_its_end(architecture):
     batch = patching.batch_pairs([[3, 4, 5, 9, 10]], [[3, 6, 7, 8, 9, 10]], [(20, 30)], [4])
     assert_same(architecture, batch, heads=False)
 
 
 @pytest.mark.parametrize("budget", [1 << 32, 1])
-@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_behaviour_equals_the_bridges(architecture, budget):
     tiny, batch = tiny_model(architecture), patching.batch_pairs(*random_pairs([9, 6, 7], changed={4, 2}))
     ours, theirs = maps.behaviour(tiny.hf_model, batch, budget=budget), patching.behaviour(tiny.bridge, batch)

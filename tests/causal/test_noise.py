@@ -3,19 +3,17 @@
 import pytest
 import torch
 from causal import oracle
-from tiny_models import random_pairs, tiny_model
+from tiny_models import DECODERS, ENCODERS, random_pairs, tiny_model
 
 from replications.causal import maps, noise
 from replications.causal.stack import Stack
-
-ARCHITECTURES = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt", "bert")
 
 
 def draw(samples=3, width=6, columns=(1, 2), d=32, scale=0.5):
     return noise.gaussian(samples, width, d, columns, scale, torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*DECODERS, *ENCODERS])
 def test_a_causal_trace_equals_a_hook_loop(architecture):
     tiny, answer = tiny_model(architecture), 9
     tokens, kinds, added = random_pairs([6], {1})[0][0], {"resid_post": 1, "mlp_out": 2, "attn_out": 2}, draw()

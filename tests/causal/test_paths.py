@@ -7,7 +7,7 @@ import torch
 from causal.oracle import TOLERANCE, diff_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import random_pairs, tiny_model
+from tiny_models import DECODERS, random_pairs, tiny_model
 
 from replications.causal import metrics, paths
 from replications.causal.patching import batch_pairs
@@ -15,16 +15,16 @@ from replications.causal.paths import Receivers
 from replications.causal.runs import run
 from replications.causal.stack import Stack
 
-DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
 SENDERS = [(layer, head) for layer in range(3) for head in (0, 1, 3)]
 
 
-def hooked(bridge, base, source, sender, metric, receivers=None):
-    """Wang et al.'s algorithm, one forward pass for the path and, with receivers, one more for its effect."""
+def hooked(bridge, base, own, other, sender, metric, receivers=None):
+    """Wang et al.'s algorithm, one forward pass for the path and, with receivers, one more for its effect.
+
+    `own` and `other` are what the base and the source run have cached.
+    """
     z, layers = "blocks.{}.attn.hook_z", range(bridge.cfg.n_layers)
     tokens, read = torch.tensor([base]), {}
-    _, own = bridge.run_with_cache(tokens)
-    _, other = bridge.run_with_cache(torch.tensor([source]))
 
     def freeze(x, hook, layer):
         x = own[z.format(layer)].clone()
@@ -62,8 +62,9 @@ def assert_equals_the_hooks(architecture, pairs, receivers=None, budget=1 << 32)
         for i, (a, b, answer) in enumerate(zip(clean, corrupted, answers, strict=True)):
             shift = batch.width - len(a)  # columns count from the left of the padded batch
             here = receivers and Receivers(receivers.site, receivers.heads, [c - shift for c in receivers.columns])
+            caches = [tiny.bridge.run_with_cache(torch.tensor([ids]))[1] for ids in (a, b)]
             for j, sender in enumerate(SENDERS):
-                theirs = hooked(tiny.bridge, a, b, sender, diff_at(answer), here)
+                theirs = hooked(tiny.bridge, a, *caches, sender, diff_at(answer), here)
                 torch.testing.assert_close(ours[j, i : i + 1], theirs, atol=TOLERANCE, rtol=0)
     return ours
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from causal import oracle
 from causal.oracle import HOOKS, TOLERANCE
-from tiny_models import random_pairs, tiny_model
+from tiny_models import DECODERS, ENCODERS, random_pairs, tiny_model
 
 from replications.causal import metrics, noise
 from replications.causal.cells import grid, single, windows
@@ -12,7 +12,6 @@ from replications.causal.patch import patch
 from replications.causal.runs import run
 from replications.causal.stack import Stack
 
-ARCHITECTURES = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt", "bert")
 SEVERED = ("mlp_out", "attn_out")
 ANSWER, WIDTH = (9, 17), 6
 
@@ -55,7 +54,7 @@ def runs(architecture):
 
 
 @pytest.mark.parametrize("site", SEVERED)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*DECODERS, *ENCODERS])
 def test_severed_states_equal_two_passes(architecture, site):
     tiny, tokens, added, stack, base, source = runs(architecture)
     metric = metrics.logit_diff(torch.tensor([ANSWER, ANSWER]))

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from replications.catalogue.entries import load_catalogue
 from replications.claims.ledger import rooms
-from replications.claims.offers import KNOWN_TO_THE_ENGINE, ON_THE_ENGINE, WITH_DICTIONARIES, absence
+from replications.claims.offers import ON_THE_ENGINE, WITH_DICTIONARIES, absence
 from replications.files import read_yaml
 from replications.settings import ROOT, load_settings
 
@@ -18,7 +17,7 @@ SMALL = "smollm2-135m"
     [
         ("ioi", "gpt2", "its weights come from the model hub"),
         ("ioi", SMALL, "it has not been measured"),
-        ("rome", "gpt-j-6b", "its weights come from the model hub"),  # patched by helpers that know it
+        ("rome_editing", "gpt-j-6b", "its weights come from the model hub"),
         ("layer_probing", "bert-base-uncased", "its weights come from the model hub"),
         ("audit", "printed", "the printed tables have not been audited"),
         ("superposition", "toy", "the toy has not been trained"),
@@ -33,7 +32,6 @@ def test_a_command_that_could_work_is_offered(checkout, room, model, reason):
     ("room", "model", "missing"),
     [
         ("ioi", "gpt5", "it needs an entry in data/catalogue/models.yaml first, if its weights are public at all"),
-        ("rome_editing", "gpt-j-6b", "models/families.py has no GPTJForCausalLM, which rome_editing needs"),
         ("ioi_circuit", "bert-base-uncased", "it is an encoder, and ioi_circuit asks decoders"),
         ("sae", "gpt2", "section sae of params.yaml has no l1 for it"),
         ("sae_features", "gpt2", "section sae of params.yaml has no l1 for it"),
@@ -59,14 +57,13 @@ def test_with_its_coefficient_a_dictionary_can_be_trained(checkout):
     assert "`replicate run sae --model gpt2 --language en`" in absence("sae", "gpt2", checkout.root)
 
 
-def test_the_engine_knows_what_is_said_of_it():
-    import transformers
-
-    from replications.models.families import FAMILIES
-
-    classes = {entry.architecture for entry in load_catalogue().values()} | set(KNOWN_TO_THE_ENGINE)
-    types = {name: getattr(transformers, name).config_class.model_type for name in classes}
-    assert {name for name, kind in types.items() if kind in FAMILIES} == set(KNOWN_TO_THE_ENGINE)
+@pytest.mark.parametrize("room", ["rome_editing", "layer_probing"])
+def test_a_family_without_an_adapter_is_named_but_where_helpers_know_it(checkout, room):
+    file = checkout.root / "data" / "catalogue" / "models.yaml"
+    file.write_text(file.read_text().replace("architecture: GPTJForCausalLM", "architecture: BloomForCausalLM"))
+    missing = f"replications/models/families has no BloomForCausalLM, which {room} needs"
+    assert absence(room, "gpt-j-6b", checkout.root) == f"no evidence for gpt-j-6b: {missing}"
+    assert "`replicate run rome --model gpt-j-6b --language en`" in absence("rome", "gpt-j-6b", checkout.root)
 
 
 def test_rooms_that_need_a_coefficient_are_those_that_run_its_matrix():

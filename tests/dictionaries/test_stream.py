@@ -4,7 +4,7 @@ import pytest
 import torch
 from dictionaries import tiny
 from dictionaries.training import stream
-from tiny_models import VOCABULARY, tiny_model
+from tiny_models import DECODERS, VOCABULARY, tiny_model
 
 from replications.dictionaries.stream import Site, activations, at_site, geometric_median, scale_of
 from replications.errors import Refusal
@@ -16,7 +16,7 @@ def tokens(n=3, t=7, seed=0):
     return torch.randint(3, VOCABULARY, (n, t), generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", [name for name in DECODERS if name != "opt"])
 @pytest.mark.parametrize("name", HOOKS)
 def test_activations_are_those_of_the_hooks(architecture, name):
     model, ids, site = tiny_model(architecture), tokens(), Site(name, 1)

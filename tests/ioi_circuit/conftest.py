@@ -7,7 +7,7 @@ from tiny_models import tiny_model
 from replications.ioi_circuit import anatomy
 from replications.ioi_circuit.stimuli import CircuitPrompt
 
-DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gpt_neox", "opt")
+DECODERS = ("llama", "gemma3", "qwen2", "gpt2", "gptj", "gpt_neox", "opt")
 WIDTHS = (9, 11)
 
 
@@ -19,7 +19,7 @@ def architecture(request):
 @pytest.fixture
 def tiny(architecture):
     model = tiny_model(architecture)
-    return anatomy.anatomy(model.bridge, model.hf_model)
+    return anatomy.anatomy(model.hf_model)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def bridge_of(model):
 @pytest.fixture
 def shifted(architecture):
     model = biased(architecture)
-    return anatomies.anatomy(bridge_of(model), model)
+    return anatomies.anatomy(model)
 
 
 def difference_of(model):
@@ -102,11 +102,11 @@ def test_the_norm_seen_from_its_output(shifted):
 def test_an_encoder_is_refused():
     model = tiny_model("bert")
     with pytest.raises(ValueError, match="next token"):
-        anatomies.anatomy(model.bridge, model.hf_model)
+        anatomies.anatomy(model.hf_model)
 
 
 def test_capped_logits_are_refused(monkeypatch):
     model = tiny_model("gemma3")
     monkeypatch.setattr(model.hf_model.config, "final_logit_softcapping", 30.0)
     with pytest.raises(ValueError, match="not a sum over heads"):
-        anatomies.anatomy(model.bridge, model.hf_model)
+        anatomies.anatomy(model.hf_model)

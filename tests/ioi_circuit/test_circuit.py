@@ -43,7 +43,7 @@ class Kept(dict):
 
 def search(architecture, keep, prompts=None):
     model = tiny_model(architecture)
-    anatomy, prompts = anatomies.anatomy(model.bridge, model.hf_model), prompts or circuit_prompts(N)
+    anatomy, prompts = anatomies.anatomy(model.hf_model), prompts or circuit_prompts(N)
     seen = observe.observe(anatomy, prompts, keep)
     found = Search(anatomy, prompts, seen.arrays["logit_diff"], SIZES, keep)
     scores = {name: np.full((3, 4), 0.5) for name in ("induction", "duplicate", "previous")}
@@ -123,7 +123,7 @@ def test_movers_in_the_first_layer_have_nobody_before_them(monkeypatch):
 
 def test_the_observed_arrays_are_in_the_order_of_the_prompts():
     model, prompts = tiny_model("gpt2"), circuit_prompts(10)
-    anatomy = anatomies.anatomy(model.bridge, model.hf_model)
+    anatomy = anatomies.anatomy(model.hf_model)
     seen = observe.observe(anatomy, prompts, Kept())
     again = observe.logit_diffs(anatomy, prompts, [prompt.ids for prompt in prompts], Kept())
     np.testing.assert_allclose(seen.arrays["logit_diff"], again, atol=1e-4)

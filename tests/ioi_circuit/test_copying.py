@@ -64,7 +64,7 @@ def test_states_are_after_the_first_layer_at_the_names(architecture, tiny):
 def test_a_head_made_to_copy_is_found_out():
     """Rows of the unembedding as states, and heads whose values and output are the identity, and its negative."""
     model = tiny_model("llama")
-    anatomy = anatomies.anatomy(model.bridge, model.hf_model)
+    anatomy = anatomies.anatomy(model.hf_model)
     tokens = torch.arange(3, 40)
     states = model.hf_model.lm_head.weight[tokens].detach()
     eye = torch.linalg.pinv(model.bridge.blocks[1].attn.W_V[0].detach())  # [d_head, d_model]: undoes what it can

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from replications.models import predict
 
-DECODERS = [name for name in tiny_models.CONFIGS if name != "bert"]
 PROMPTS = st.lists(st.lists(st.integers(3, tiny_models.VOCABULARY - 1), min_size=1, max_size=9), max_size=12)
 
 
@@ -18,7 +17,7 @@ def alone(model, prompt) -> torch.Tensor:
         return model.bridge(torch.tensor([prompt]))[0, -1]
 
 
-@pytest.mark.parametrize("architecture", DECODERS)
+@pytest.mark.parametrize("architecture", tiny_models.DECODERS)
 def test_batches_agree_with_one_prompt_at_a_time(architecture):
     model = tiny_models.tiny_model(architecture)
     prompts, _, _ = tiny_models.random_pairs([5, 3, 5, 9, 1, 3], changed=())

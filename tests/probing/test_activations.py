@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_model
+from tiny_models import CONFIGS, DECODERS, FAMILY, tiny_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -16,7 +16,6 @@ from replications.probing import activations
 
 WORDS = [f"w{i}" for i in range(3, 40)]
 SENTENCES = [["w5", "w6-w7", "w8"], ["w9"], ["w10", "w11", "w12-w13-w14", "w15", "w16"], ["w5", "w17"]]
-BODIES = {"bert": None, "llama": "norm", "gemma3": "norm", "gpt2": "ln_f"}  # and the final norm of a decoder
 
 
 def model_of(family):
@@ -41,7 +40,7 @@ def alone(model, ids):
         return torch.cat(model.hf_model.base_model(torch.tensor([ids]), output_hidden_states=True).hidden_states)
 
 
-@pytest.mark.parametrize("family", BODIES)
+@pytest.mark.parametrize("family", CONFIGS)
 def test_states_are_hidden_states_whatever_stands_beside(family, tmp_path):
     model = model_of(family)
     found = activations.extract(model, SENTENCES, cache=tmp_path)
@@ -50,9 +49,9 @@ def test_states_are_hidden_states_whatever_stands_beside(family, tmp_path):
         wanted = alone(model, ids)[:, 1:]  # without the first token, which is no word's
         span = found.span(number, 0, len(words))
         mine = torch.stack([found.layer(layer)[span.start : span.stop] for layer in range(4)])
-        if norm := BODIES[family]:  # transformers' last hidden state has been through the final norm
+        if family in DECODERS:  # transformers' last hidden state has been through the final norm
             assert not torch.allclose(mine[-1], wanted[-1], atol=1e-2)
-            mine[-1] = getattr(model.hf_model.base_model, norm)(mine[-1])
+            mine[-1] = FAMILY[family].final(model.hf_model, mine[-1])
         assert torch.allclose(mine, wanted, atol=5e-3, rtol=5e-3)
 
 

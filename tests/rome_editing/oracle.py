@@ -1,36 +1,14 @@
 """Rank-one editing the plain way: one fact, whole forward passes of one unpadded row each, bare torch hooks."""
 
-from functools import cache
-
 import torch
-import transformers
-from tiny_models import SMALL, VOCABULARY, tiny_model
+from tiny_models import VOCABULARY, tiny_model
 
 from replications.rome_editing.rows import Row
 from replications.rome_editing.values import ROUNDING, Rewrite
 
-ARCHITECTURES = ("gpt2", "llama", "gemma3", "qwen2", "gpt_neox", "opt", "gptj")
-MODULES = {
-    "gpt2": "transformer.h.{}.mlp.c_proj", "gptj": "transformer.h.{}.mlp.fc_out",
-    "gpt_neox": "gpt_neox.layers.{}.mlp.dense_4h_to_h", "opt": "model.decoder.layers.{}.fc2",
-}  # fmt: skip
 
-
-@cache
 def hf_model(architecture):
-    if architecture != "gptj":
-        return tiny_model(architecture).hf_model
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        shape = {"n_embd": 32, "n_layer": 3, "n_head": 4, "rotary_dim": 4, "n_positions": 64, "n_inner": 48}
-        model = transformers.GPTJForCausalLM(transformers.GPTJConfig(**shape, vocab_size=SMALL["vocab_size"])).eval()
-        for parameter in model.parameters():
-            parameter.data.mul_(4)
-    return model
-
-
-def module(model, architecture, layer):
-    return model.get_submodule(MODULES.get(architecture, "model.layers.{}.mlp.down_proj").format(layer))
+    return tiny_model(architecture).hf_model
 
 
 def facts(n=3, contexts=3, seed=0):

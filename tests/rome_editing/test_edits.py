@@ -4,12 +4,13 @@ import pytest
 import torch
 from rome_editing import oracle
 
+from replications.models.families import projection
 from replications.rome_editing.editing import VARIANTS, Editor
 from replications.rome_editing.edits import directions, multiplier, random_like, relative_norm
 from replications.rome_editing.hparams import HParams, compared_layers, edit_layer, hparams
 from replications.rome_editing.moments import second_moments
-from replications.rome_editing.opening import open_model
-from replications.rome_editing.projection import add_rank_one, projection, restored
+from replications.rome_editing.packed import open_model
+from replications.rome_editing.projection import add_rank_one, restored
 from replications.rome_editing.values import Search
 
 LAYER = 1

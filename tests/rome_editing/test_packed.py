@@ -2,16 +2,17 @@
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rome_editing import oracle
-from tiny_models import VOCABULARY
+from tiny_models import DECODERS, VOCABULARY
 
+from replications.errors import Refusal
+from replications.models.families import as_map, projection
 from replications.rome_editing.edits import at_subject, rank_one
-from replications.rome_editing.opening import open_model
-from replications.rome_editing.packed import PackedModel
-from replications.rome_editing.padded import PaddedModel
-from replications.rome_editing.projection import add_rank_one, as_map, projection, restored
+from replications.rome_editing.packed import open_model
+from replications.rome_editing.projection import add_rank_one, restored
 from replications.rome_editing.rows import Row
 
 LAYER = 1
@@ -37,21 +38,22 @@ def assert_close(mine, theirs):
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", oracle.ARCHITECTURES)
-def test_models_are_packed_where_the_engine_can(architecture):
-    kind = PaddedModel if architecture == "gptj" else PackedModel
-    assert isinstance(open_model(oracle.hf_model(architecture)), kind)
+def test_a_model_that_the_engine_does_not_know_is_refused():
+    small = {"hidden_size": 8, "ffn_dim": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9}
+    model = transformers.OPTForCausalLM(transformers.OPTConfig(**small, do_layer_norm_before=False))
+    with pytest.raises(Refusal, match="opt: editing needs a family of architectures that replications/models/families"):
+        open_model(model)
 
 
 @settings(max_examples=4, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(0, 99))
-@pytest.mark.parametrize("architecture", oracle.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_an_unedited_run_is_the_models_own(architecture, lengths, seed):
     model, rows = oracle.hf_model(architecture), rows_of(lengths, seed)
     net = open_model(model)
     base = net.record(rows, [LAYER])
     assert_close(net.logits(base.states), plain_logits(model, rows))
-    place = oracle.module(model, architecture, LAYER)
+    place = projection(model, LAYER)
     for i, row in enumerate(rows):
         _, key, value = oracle.forward(model, row, place)
         assert_close(base.keys[LAYER][i], key)
@@ -60,7 +62,7 @@ def test_an_unedited_run_is_the_models_own(architecture, lengths, seed):
 
 @settings(max_examples=4, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(0, 99))
-@pytest.mark.parametrize("architecture", oracle.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_a_delta_at_the_subject_is_a_hook_on_the_whole_pass(architecture, lengths, seed):
     model, rows = oracle.hf_model(architecture), rows_of(lengths, seed)
     net = open_model(model)
@@ -69,13 +71,13 @@ def test_a_delta_at_the_subject_is_a_hook_on_the_whole_pass(architecture, length
     delta = torch.randn(3, model.config.hidden_size)
     with torch.no_grad():
         mine = net.logits(net.states(base, picked, LAYER, at_subject(delta), from_subject=True))
-        place = oracle.module(model, architecture, LAYER)
+        place = projection(model, LAYER)
         pairs = [(rows[row], d) for row, d in zip(picked, delta, strict=True)]
         theirs = [oracle.forward(model, row, place, d)[0][list(row.asked)] for row, d in pairs]
     assert_close(mine, torch.cat(theirs))
 
 
-@pytest.mark.parametrize("architecture", oracle.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_copies_with_edits_of_their_own_are_models_with_edited_weights(architecture):
     model, rows = oracle.hf_model(architecture), rows_of([5, 7, 3])
     net, module = open_model(model), projection(model, LAYER)
@@ -101,6 +103,6 @@ def test_a_model_in_training_is_refused():
     model.train()
     try:
         with pytest.raises(ValueError, match="dropout"):
-            PaddedModel(model)
+            open_model(model)
     finally:
         model.eval()

@@ -79,7 +79,7 @@ def test_probabilities_are_geometric_means_over_tokens():
     import torch
 
     from replications.rome_editing.evaluate import log_probs
-    from replications.rome_editing.opening import open_model
+    from replications.rome_editing.packed import open_model
     from replications.rome_editing.rows import merged
 
     model = oracle.hf_model("qwen2")

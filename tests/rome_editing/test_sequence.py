@@ -6,14 +6,14 @@ import torch
 from rome_editing import oracle
 
 from replications.evidence import stats
+from replications.models.families import projection
 from replications.rome_editing import sequence
 from replications.rome_editing.editing import Editor
 from replications.rome_editing.edits import directions
 from replications.rome_editing.evaluate import Sheet, Text
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.moments import second_moments
-from replications.rome_editing.opening import open_model
-from replications.rome_editing.projection import projection
+from replications.rome_editing.packed import open_model
 from replications.rome_editing.rows import merged
 from replications.rome_editing.sequence import Point
 from replications.rome_editing.stimuli import Task

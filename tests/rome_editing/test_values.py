@@ -3,9 +3,11 @@
 import pytest
 import torch
 from rome_editing import oracle
+from tiny_models import DECODERS
 
+from replications.models.families import projection
 from replications.rome_editing.hparams import HParams
-from replications.rome_editing.opening import open_model
+from replications.rome_editing.packed import open_model
 from replications.rome_editing.values import Search
 
 LAST = 2
@@ -15,7 +17,7 @@ def assert_search_is_the_loop(architecture, layer, hp, n=2):
     model, facts = oracle.hf_model(architecture), oracle.facts(n, contexts=2)
     found = Search(open_model(model), facts, [layer], hp).find(layer)
     for i, fact in enumerate(facts):
-        delta, losses, bare = oracle.find_value(model, oracle.module(model, architecture, layer), fact, hp)
+        delta, losses, bare = oracle.find_value(model, projection(model, layer), fact, hp)
         mine = found.losses[i]
         torch.testing.assert_close(mine[~mine.isnan()], torch.tensor(losses), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(found.delta[i], delta, atol=1e-3, rtol=1e-3)
@@ -24,7 +26,7 @@ def assert_search_is_the_loop(architecture, layer, hp, n=2):
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-@pytest.mark.parametrize("architecture", oracle.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_the_batched_search_is_the_plain_loop(architecture, layer):
     found = assert_search_is_the_loop(architecture, layer, HParams(relative=layer == 1, steps=5))
     assert found.delta.norm(dim=-1).min() > 0.1

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from causal import oracle
-from tiny_models import random_pairs, tiny_model
+from tiny_models import DECODERS, random_pairs, tiny_model
 
 from replications.causal import maps, metrics, noise
 from replications.causal.cells import single, windows
@@ -15,7 +15,6 @@ from replications.stimuli.facts import Fact, KnownFact, Relation
 from replications.stimuli.spans import Encoded
 
 SUBJECT, WIDTH, ANSWER, OTHER = [1, 2, 3], 8, 9, 17
-ARCHITECTURES = ("llama", "gemma3", "gpt2", "gpt_neox", "opt")
 LAYERS = [0, 1, 2]
 
 
@@ -48,7 +47,7 @@ def trace(architecture, scale=0.5, factor=0.5):
     )
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_a_trace_equals_a_hook_loop(architecture):
     found, bridge = trace(architecture), tiny_model(architecture).bridge
 
@@ -84,14 +83,14 @@ def test_a_trace_is_the_engines_causal_trace():
         )
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_no_noise_no_effect(architecture):
     found = trace(architecture, scale=0)
     for name, values in found.items():
         torch.testing.assert_close(values, found["clean"].expand_as(values), atol=1e-6, rtol=0, msg=name)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", DECODERS)
 def test_the_last_state_at_the_last_token_is_everything(architecture):
     found = trace(architecture)
     torch.testing.assert_close(found["state"][-1, CLASSES.index("last")], found["clean"], atol=1e-6, rtol=0)

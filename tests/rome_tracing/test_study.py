@@ -14,11 +14,13 @@ def test_encoders_and_unknown_families_are_refused(loaded):
     encoder = SimpleNamespace(entry=SimpleNamespace(id="minilm", kind="encoder"))
     with pytest.raises(Refusal, match="minilm is an encoder"):
         study.stack_of(encoder)
-    config = SimpleNamespace(model_type="gptj")
+    config = SimpleNamespace(model_type="bloom")
     stranger = SimpleNamespace(
-        entry=SimpleNamespace(id="gpt-j-6b", kind="decoder"), hf_model=SimpleNamespace(config=config)
+        entry=SimpleNamespace(id="bloom-560m", kind="decoder"), hf_model=SimpleNamespace(config=config)
     )
-    with pytest.raises(Refusal, match="gpt-j-6b: the engine does not know gptj"):
+    with pytest.raises(
+        Refusal, match="bloom-560m: the engine does not know bloom: it should be added to replications/models/families"
+    ):
         study.stack_of(stranger)
 
 
