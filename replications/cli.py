@@ -248,10 +248,8 @@ def report() -> None:
 @app.command()
 def targets() -> None:
     """Print the DVC stages whose weights and data can be had here; the others go to stderr, one line each."""
-    from replications.pipeline import REPORT
-
     for stage in _plan().stages:
-        if stage.name != REPORT:  # `dvc repro` would make all upstream of it, whether it can be had or not
+        if not stage.phase:  # of the others `dvc repro` would make all upstream, whether it can be had or not
             print(stage.name)
 
 

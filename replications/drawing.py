@@ -6,6 +6,7 @@ folder `out`. A run's figures are replaced as a whole; one that cannot be drawn 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from importlib import import_module
@@ -55,9 +56,8 @@ def remove(folder: Path, place: Place) -> None:
     target = folder / FIGURES / Path(*place)
     shutil.rmtree(target, ignore_errors=True)
     for parent in target.parents[:3]:
-        if not parent.is_dir() or any(parent.iterdir()):
-            break
-        parent.rmdir()
+        with contextlib.suppress(OSError):  # of one that holds other figures, or is not there
+            parent.rmdir()
 
 
 def _draw(run: Run, place: Place, out: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from replications import arithmetic
-from replications.pipeline import REPORT, Plan, Stage
+from replications.pipeline import Plan, Stage
 
 GIGABYTES = 6  # of memory that a stage may need
 LOGS = Path("reports/local/logs")
@@ -43,11 +43,18 @@ def workers() -> int:
 
 
 def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> Iterator[Done]:
-    """Run every stage of the plan and yield each as it ends, the report last and whatever became of the others.
+    """Run every stage of the plan, phase by phase, and yield each as it ends; a phase begins whatever failed before.
 
     `record` is called between, in this thread, with each stage that succeeded.
     """
-    waiting, failed = [stage for stage in plan.stages if stage.name != REPORT], set()
+    for phase in sorted({stage.phase for stage in plan.stages}):
+        yield from _run_phase([stage for stage in plan.stages if stage.phase == phase], plan, root, jobs, record)
+
+
+def _run_phase(
+    waiting: list[Stage], plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]
+) -> Iterator[Done]:
+    failed: set[str] = set()
     running: dict[Future[Done], Stage] = {}
     with ThreadPoolExecutor(jobs) as pool:
         while waiting or running:
@@ -68,12 +75,6 @@ def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> I
                 else:
                     record(done.stage)
                 yield done
-    for stage in plan.stages:
-        if stage.name == REPORT:
-            done = _run(stage, root)
-            if not done.failure:
-                record(stage)
-            yield done
 
 
 def reproduce(plan: Plan, root: Path, jobs: int) -> int:

@@ -19,10 +19,10 @@ TICKS = (-1000, -100, -10, -1, 0, 1, 10, 100, 1000)
 
 
 def draw(run: Run, out: Path, title: str) -> None:
-    """Write residuals.svg and residuals.png into `out`; residuals are cut at the ends of the axis."""
+    """Write residuals.svg and residuals.png into `out`, cut at the ends of the axis; there is one run, so no title."""
     table = run.tables["residuals"]
     with plots.drawn(out / "residuals", 1, width=11, height=0.25 * table["table"].nunique() + 1.6) as (_, (axes,)):
-        _draw(axes, table.assign(of_slack=table["of_slack"].clip(TICKS[0], TICKS[-1])), title)
+        _draw(axes, table.assign(of_slack=table["of_slack"].clip(TICKS[0], TICKS[-1])))
 
 
 def _label(name: str, paper: str) -> str:
@@ -33,7 +33,7 @@ def _label(name: str, paper: str) -> str:
     return f"{source}: {name.replace('_', ' ')}"
 
 
-def _draw(axes: Axes, table: pd.DataFrame, title: str) -> None:
+def _draw(axes: Axes, table: pd.DataFrame) -> None:
     """One line per printed table, one dot per row; on the right, the rows that no rounding explains."""
     lines = {name: line for line, name in enumerate(table["table"].unique())}
     axes.axvspan(-1, 1, color="0.92", zorder=0)
@@ -47,7 +47,7 @@ def _draw(axes: Axes, table: pd.DataFrame, title: str) -> None:
         place = (1.01, lines[name])
         axes.annotate(off, place, xycoords=("axes fraction", "data"), va="center", color=DISAGREES, size=8)
     _dress(axes, [_label(*pair) for pair in table.groupby("table", sort=False)["paper"].first().items()])
-    axes.set_title(f"Printed results against what their own pages imply ({title}, n = {len(table)})")
+    axes.set_title(f"Printed results against what their own pages imply (printed tables, n = {len(table)})")
 
 
 def _dress(axes: Axes, names: list[str]) -> None:

@@ -73,6 +73,11 @@ class Run:
 
     folder: Path
 
+    @property
+    def model(self) -> str:
+        """Of <room>/<model>/<language>, for a figure to which the language means nothing."""
+        return self.folder.parent.name
+
     @cached_property
     def tables(self) -> Tables:
         """Of tables/, by name."""

@@ -19,11 +19,10 @@ WEIGHTS = {"measured": "trained", "control": "random"}
 
 
 def draw(run: Run, out: Path, title: str) -> None:
-    """Write scores, density and training as SVG and PNG into `out`."""
-    tables = run.tables
-    draw_scores(out / "scores", tables["scores"], title)
-    draw_density(out / "density", tables["density"], title)
-    draw_training(out / "training", tables["training"], title)
+    """Write scores, density and training as SVG and PNG into `out`; the text is of many languages, whatever `title`."""
+    draw_scores(out / "scores", run.tables["scores"], run.model)
+    draw_density(out / "density", run.tables["density"], run.model)
+    draw_training(out / "training", run.tables["training"], run.model)
 
 
 def draw_scores(stem: Path, scores: pd.DataFrame, title: str) -> None:

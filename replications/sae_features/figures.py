@@ -46,11 +46,14 @@ INDEXED = (
 
 
 def draw(run: Run, out: Path, title: str) -> None:
-    """Write specificity and, where MLP neurons were measured, splitting as SVG and PNG into `out`; and cards/."""
-    draw_specificity(out / "specificity", run.tables["specificity"], title)
+    """Write specificity and, where MLP neurons were measured, splitting as SVG and PNG into `out`; and cards/.
+
+    The text is of many languages, whatever `title` says.
+    """
+    draw_specificity(out / "specificity", run.tables["specificity"], run.model)
     if "splitting" in run.tables:
-        draw_splitting(out / "splitting", run, title)
-    draw_cards(out / "cards", run.tree("cards")["pages"], title)
+        draw_splitting(out / "splitting", run, run.model)
+    draw_cards(out / "cards", run.tree("cards")["pages"], run.model)
 
 
 def draw_cards(out: Path, listed: Sequence[Mapping[str, Any]], title: str) -> None:

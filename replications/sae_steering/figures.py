@@ -22,10 +22,10 @@ SCORES = {"lexical": "words of the concept (share)", "likelihood": "what it is a
 
 
 def draw(run: Run, out: Path, title: str) -> None:
-    """Write frontier and concepts as SVG and PNG into `out`."""
+    """Write frontier and concepts as SVG and PNG into `out`; prompts are English whatever `title` says."""
     steering, limit = run.tables["steering"], run.provenance["params"]["limits"]["perplexity"]
-    draw_frontier(out / "frontier", steering[steering["weights"] == "measured"], limit, title)
-    draw_concepts(out / "concepts", run.metrics["measured"], title)
+    draw_frontier(out / "frontier", steering[steering["weights"] == "measured"], limit, run.model)
+    draw_concepts(out / "concepts", run.metrics["measured"], run.model)
 
 
 def draw_frontier(stem: Path, table: pd.DataFrame, limit: float, title: str) -> None:
