@@ -169,7 +169,7 @@ def draw(
     _known("replication", room, [*rooms(_root()), drawing.LANGUAGES])
     with step(f"drawing {room}"):
         drawn, failed = drawing.draw_room(reports, room)
-    print(f"{reports / drawing.FIGURES / room}: the figures of {len(drawn)} runs")
+    print(f"{len(drawn)} drawn into {reports / drawing.FIGURES / room}")
     for reason in failed.values():
         print(reason, file=sys.stderr)
     sys.exit(int(bool(failed)))

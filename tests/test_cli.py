@@ -193,12 +193,12 @@ def test_a_trial_run_is_judged_where_it_cannot_be_drawn(calls, here):
 
 
 def test_draw_draws_every_run_and_names_those_that_cannot_be(calls, here):
-    assert invoke("draw", "ioi") == f"{here.root}/reports/figures/ioi: the figures of 1 runs\n"
+    assert invoke("draw", "ioi") == f"1 drawn into {here.root}/reports/figures/ioi\n"
     assert (here.root / "reports" / "figures" / "ioi" / SMALL / "en" / f"{SMALL}, en.json").is_file()
     here.evidence("ioi", OTHER, "en", {}).write_text("{")
     result = CliRunner().invoke(cli.app, ["draw", "ioi"], catch_exceptions=False)
     assert result.exit_code == 1
-    assert result.stdout == f"{here.root}/reports/figures/ioi: the figures of 1 runs\n"
+    assert result.stdout == f"1 drawn into {here.root}/reports/figures/ioi\n"
     (line,) = [line for line in result.stderr.splitlines() if "drawn" in line]
     assert line.startswith(f"ioi/{OTHER}/en cannot be drawn: {here.root}/reports/ioi/{OTHER}/en/metrics.json is not")
     with pytest.raises(Refusal, match="unknown replication 'rome'; known: audit, ioi, languages"):

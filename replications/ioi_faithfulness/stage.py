@@ -53,7 +53,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     with keep(identity) as kept:
         measured = measure(loaded, text, tested, params, kept, device)
         provenance = experiment.provenance(loaded, params, device) | {
-            "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/{file.name}",
+            "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/tables/{file.name}",
         }  # fmt: skip
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])

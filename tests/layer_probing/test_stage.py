@@ -27,7 +27,7 @@ def ready(monkeypatch, tmp_path):
     def run(family="llama", languages=("en",), language="en"):
         model = made_up.loaded(family, languages)
         monkeypatch.setattr(stage, "load_model", lambda *_, **__: model)
-        monkeypatch.setattr(stage.catalogue, "find", lambda _: model.entry)
+        monkeypatch.setattr(stage.entries, "find", lambda _: model.entry)
         out = tmp_path / "reports" / "layer_probing" / "tiny" / language
         stage.run(model="tiny", language=language, device="cpu", profile="default", out=out)
         return out
