@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from replications import files, places, trial, yaml12
+from replications import drawing, files, places, trial, yaml12
 from replications.claims.ledger import rooms
 from replications.claims.schema import WEIGHTLESS
 from replications.errors import Refusal
-from replications.pipeline import room_stage, stages
+from replications.pipeline import FIGURES, room_stage, stages
 from replications.settings import Settings, load_settings
 from replications.trial import RECORD, Asked
 
@@ -140,22 +140,25 @@ def params_with(file: Path, asked: Asked, matrices: set[str], corpora: list[str]
 
 
 def move(asked: Asked, root: Path) -> None:
-    """A trial's files into the evidence, whole and without its record."""
+    """A trial's files into the evidence, whole and without its record, and its figures to those of the evidence."""
     source = root / places.LOCAL / Path(*asked.place)
     with places.replaced(root / "reports", asked.place) as fresh:
         shutil.copytree(source, fresh, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
     shutil.rmtree(source)
+    drawing.remove(root / places.LOCAL, asked.place)
     for parent in source.parents[:3]:
         if any(parent.iterdir()):
             break
         parent.rmdir()
+    for reason in drawing.draw(root / "reports", [asked.place]).values():
+        print(reason, file=sys.stderr)
 
 
 def commit(names: list[str], fetched: list[Path], model: str, language: str, root: Path) -> None:
     """Have DVC lock these stages as they are. Refuses, with the command to repeat, when DVC does."""
     wanted = {f"{path.parent.name.removesuffix('s')}@{path.stem}" for path in fetched}
     run = load_settings(root).run_name(model, language)
-    wanted |= {f"{name}@{run}" for name in names} | set(names)
+    wanted |= {f"{name}@{run}" for name in names} | {f"{FIGURES}@{name}" for name in names} | set(names)
     known = [stage.name for stage in stages(root) if stage.name in wanted]
     command = ["dvc", "commit", "--force", *known]
     done = subprocess.run([sys.executable, "-m", *command], cwd=root, capture_output=True, text=True, check=False)

@@ -157,24 +157,45 @@ def keep_freed_memory() -> None:
 
 
 @app.command()
+def draw(
+    room: Annotated[str, typer.Argument(help="The replication, for example ioi; or languages.")],
+) -> None:
+    """Draw the figures of every run of a replication from its tables, into reports/figures. Nothing is measured."""
+    from replications import drawing
+    from replications.claims.ledger import rooms
+    from replications.progress import step
+
+    reports = _root() / "reports"
+    _known("replication", room, [*rooms(_root()), drawing.LANGUAGES])
+    with step(f"drawing {room}"):
+        drawn, failed = drawing.draw_room(reports, room)
+    print(f"{len(drawn)} drawn into {reports / drawing.FIGURES / room}")
+    for reason in failed.values():
+        print(reason, file=sys.stderr)
+    sys.exit(int(bool(failed)))
+
+
+@app.command()
 def languages(
     model: Annotated[str, typer.Argument(help="Catalogue id of a model probed in several languages.")],
 ) -> None:
     """Compare a model's layers language by language on the same sentences, from the evidence of layer_probing."""
+    from replications.drawing import LANGUAGES
     from replications.files import sweep
-    from replications.layer_probing.languages import compare
+    from replications.layer_probing.languages import ALL, compare
+    from replications.places import replaced
     from replications.progress import step
     from replications.settings import load_settings, room_params
 
     params = room_params("layer_probing", load_settings(_root()).profile, _root())
     reports = _root() / "reports"
     folder = reports / "layer_probing" / _known("model", model, _catalogue())
-    stem = reports / "languages" / model
+    place = (LANGUAGES, model, ALL)
     sweep(reports)
-    with step(f"comparing the languages of {model}"):
-        table = compare(folder, stem, resamples=params["resamples"], seed=params["seed"])
-    found = ", ".join(sorted(set(table["language"]) - {"all"}))
-    print(f"{stem}.csv, .svg and .png compare {found}: {len(table)} rows")
+    with step(f"comparing the languages of {model}"), replaced(reports, place) as out:
+        table = compare(folder, out, resamples=params["resamples"], seed=params["seed"])
+    found = ", ".join(sorted(set(table["language"]) - {ALL}))
+    print(f"{reports / Path(*place)} compares {found}: {len(table)} rows")
 
 
 @app.command()
@@ -227,10 +248,8 @@ def report() -> None:
 @app.command()
 def targets() -> None:
     """Print the DVC stages whose weights and data can be had here; the others go to stderr, one line each."""
-    from replications.pipeline import REPORT
-
     for stage in _plan().stages:
-        if stage.name != REPORT:  # `dvc repro` would make all upstream of it, whether it can be had or not
+        if not stage.phase:  # of the others `dvc repro` would make all upstream, whether it can be had or not
             print(stage.name)
 
 

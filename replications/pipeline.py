@@ -10,7 +10,7 @@ from replications.files import read_yaml
 from replications.settings import ROOT
 
 NEEDS = ("models", "datasets")  # reports/models/<id>.json and reports/datasets/<id>.json stand for what is fetched
-REPORT = "report"  # the stage that reads whatever evidence there is; it has no upstream that could be missing
+FIGURES, REPORT = "figures", "report"  # blocks that read whatever evidence there is, after all that measures it
 
 Need = tuple[str, str]  # "models" or "datasets", and an id
 
@@ -29,6 +29,14 @@ class Stage:
     def block(self) -> str:
         """Name of its block in dvc.yaml: of a stage that measures, the room."""
         return self.name.partition("@")[0]
+
+    @property
+    def phase(self) -> int:
+        """0 of what fetches and measures, then the figures, the report last: a phase begins when the one before ended.
+
+        The later ones have no upstream that could be missing or fail: what is not made anew keeps its evidence.
+        """
+        return 2 if self.block == REPORT else int(self.block.startswith(FIGURES))
 
     @property
     def needs(self) -> list[Need]:
@@ -58,7 +66,7 @@ class Plan:
 
 
 def upstream(listed: Sequence[Stage]) -> dict[str, list[str]]:
-    """Names of the stages whose outputs each stage depends on, directly or not, nearest last; `report` has none."""
+    """Names of the stages whose outputs each stage depends on, directly or not, nearest last; after phase 0 none."""
     made: dict[str, list[str]] = {}  # by each output and by each folder that it lies in
     whole: dict[str, list[str]] = {}  # by the output alone, which may be a folder
     for stage in listed:
@@ -71,8 +79,8 @@ def upstream(listed: Sequence[Stage]) -> dict[str, list[str]]:
         return made.get(dep, []) + [name for place in _and_above(dep)[1:] for name in whole.get(place, [])]
 
     direct = {
-        stage.name: [] if stage.name == REPORT else [
-            name for dep in stage.deps for name in dict.fromkeys(makers(dep)) if name not in (stage.name, REPORT)
+        stage.name: [] if stage.phase else [
+            name for dep in stage.deps for name in dict.fromkeys(makers(dep)) if name != stage.name
         ]
         for stage in listed
     }  # fmt: skip
@@ -100,13 +108,13 @@ def plan(listed: Sequence[Stage], missing: Callable[[Need], str]) -> Plan:
             left_out[stage.name] = _why(lacking, reasons)
         else:
             here.append(stage)
-    return Plan(_in_order(here, before), before, left_out)
+    return Plan(sorted(_in_order(here, before), key=lambda stage: stage.phase), before, left_out)
 
 
 def first_runs(whole: Plan, rooms: Sequence[str]) -> Plan:
-    """Of each room the first run that can be had, with what those depend on, and the report."""
-    chosen = {room: next((stage.name for stage in whole.stages if stage.block == room), REPORT) for room in rooms}
-    return narrowed(whole, [*chosen.values(), REPORT])
+    """Of each room the first run that can be had, with what those depend on, all figures and the report."""
+    chosen = [next((stage.name for stage in whole.stages if stage.block == room), REPORT) for room in rooms]
+    return narrowed(whole, [*chosen, *(stage.name for stage in whole.stages if stage.phase)])
 
 
 def narrowed(whole: Plan, names: Sequence[str]) -> Plan:
@@ -159,11 +167,13 @@ def room_stage(room: str, item: Mapping[str, str], root: Path = ROOT) -> tuple[S
 
 
 def _spelled_out(name: str, block: dict[str, Any], params: dict[str, Any]) -> Iterator[Stage]:
-    """One stage, or one per item of the list or mapping of params.yaml that `foreach` names."""
+    """One stage, or one per item of `foreach`: a list, or the name of a list or mapping of params.yaml."""
     if "foreach" not in block:
         yield _stage(name, block)
         return
-    items = params[block["foreach"].removeprefix("${").removesuffix("}")]
+    items = block["foreach"]
+    if not isinstance(items, list):
+        items = params[items.removeprefix("${").removesuffix("}")]
     for key, item in items.items() if isinstance(items, dict) else ((item, item) for item in items):
         yield _stage(f"{name}@{key}", _substituted(block["do"], item))
 

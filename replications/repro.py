@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from replications import arithmetic
-from replications.pipeline import REPORT, Plan, Stage
+from replications.pipeline import Plan, Stage
 
 GIGABYTES = 6  # of memory that a stage may need
 LOGS = Path("reports/local/logs")
@@ -44,11 +44,21 @@ def workers() -> int:
 
 
 def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> Iterator[Done]:
-    """Run every stage of the plan and yield each as it ends, the report last and whatever became of the others.
+    """Run every stage of the plan, phase by phase, and yield each as it ends; a phase begins whatever failed before.
 
     `record` is called between, in this thread, with each stage that succeeded.
     """
-    waiting, failed = _most_awaited_first(plan), set()
+    awaited = Counter(before for stage in plan.stages for before in plan.upstream[stage.name])
+    for phase in sorted({stage.phase for stage in plan.stages}):
+        waiting = [stage for stage in plan.stages if stage.phase == phase]
+        waiting.sort(key=lambda stage: -awaited[stage.name])  # so that no chain is left for the end
+        yield from _run_phase(waiting, plan, root, jobs, record)
+
+
+def _run_phase(
+    waiting: list[Stage], plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]
+) -> Iterator[Done]:
+    failed: set[str] = set()
     running: dict[Future[Done], Stage] = {}
     with ThreadPoolExecutor(jobs) as pool:
         while waiting or running:
@@ -69,12 +79,6 @@ def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> I
                 else:
                     record(done.stage)
                 yield done
-    for stage in plan.stages:
-        if stage.name == REPORT:
-            done = _run(stage, root)
-            if not done.failure:
-                record(stage)
-            yield done
 
 
 def reproduce(plan: Plan, root: Path, jobs: int) -> int:
@@ -134,12 +138,6 @@ def recorder(root: Path) -> Callable[[Stage], None]:
             repo.commit(stage.name, force=True)
 
     return record
-
-
-def _most_awaited_first(plan: Plan) -> list[Stage]:
-    """All but the report; a stage that many others wait for goes early, so that no chain is left for the end."""
-    awaited = Counter(before for stage in plan.stages for before in plan.upstream[stage.name])
-    return sorted((stage for stage in plan.stages if stage.name != REPORT), key=lambda stage: -awaited[stage.name])
 
 
 def _unfinished(plan: Plan, stage: Stage, waiting: list[Stage], running: dict[Future[Done], Stage]) -> set[str]:

@@ -1,7 +1,8 @@
 """One run of one room: measured, put in its place as a whole, judged, and accounted for.
 
-A run under reports/ is evidence, with exactly the files that its stage writes. Anywhere else it is a trial: run.json
-beside its files says what made it, so that `replicate adopt` can tell whether it would come out the same today.
+A run under reports/ is evidence, with exactly the files that its stage writes; its figures are a stage of their own.
+Anywhere else it is a trial: its figures are drawn at once, and run.json beside its files says what made it, so that
+`replicate adopt` can tell whether it would come out the same today.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from replications import arithmetic, files, imports, places
+from replications import arithmetic, drawing, files, imports, places
 from replications.claims import ledger
 from replications.claims.schema import WEIGHTLESS
 from replications.edge import Stopped
@@ -78,6 +79,9 @@ def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None])
             raise Stopped(stopped(asked, folder, root)) from None
         if not evidence:
             files.write_json(fresh / RECORD, record | {"weights": weights(asked.model, root)})
+    if not evidence:
+        for reason in drawing.draw(folder, [asked.place]).values():
+            print(reason, file=sys.stderr)
     try:
         rows = ledger.run_verdicts(asked.room, target / "metrics.json", root)
     except Refusal as refusal:  # the run is whole all the same, and may have taken hours

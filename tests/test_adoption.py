@@ -23,7 +23,12 @@ def here(checkout, block, estimate, monkeypatch):
     stage = {"cmd": "true", "deps": ["data/stimuli/${item.language}.yaml"], "params": ["profile", "ioi"], "outs": ["x"]}
     looped = {"foreach": "${runs}", "do": stage}
     model = {"foreach": "${models}", "do": {"cmd": "true", "outs": ["reports/models/${item}.json"]}}
-    checkout.pipeline(model=model, ioi=looped, rome=looped)
+    drawn = {"foreach": ["ioi", "rome"], "do": {"cmd": "true", "deps": ["reports/${item}"], "outs": ["x"]}}
+    checkout.pipeline(model=model, ioi=looped, rome=looped, figures=drawn)
+    for room in ("ioi", "rome"):
+        figures = types.ModuleType(f"replications.{room}.figures")
+        figures.draw = lambda run, out, title: write_json(out / "map.json", run.metrics)
+        monkeypatch.setitem(sys.modules, figures.__name__, figures)
     params = checkout.root / "params.yaml"
     given = read_yaml(params)
     lines = "\n".join(f"  {name}: {{model: {run['model']}, language: {run['language']}}}  # said"
@@ -52,6 +57,7 @@ def tried(here, estimate):
         asked = trial.Asked(room, model, language)
         folder = here.root / places.LOCAL / room / model / language
         write_json(folder / "metrics.json", {"measured": {"pairs": {"gain": estimate(2.0)}}})
+        write_json(here.root / places.LOCAL / "figures" / room / model / language / "map.json", {})
         write_json(folder / "run.json", trial.account(asked, folder, here.root) | {"weights": "0123"} | other)
         return folder
 
@@ -64,6 +70,7 @@ def test_runs_of_all_rooms_become_a_line_of_the_matrix_and_evidence(here, tried,
     adoption.adopt(NEW, "en", None, here.root)
     for room in ("ioi", "rome"):
         assert [path.name for path in (here.root / "reports" / room / NEW / "en").iterdir()] == ["metrics.json"]
+        assert "measured" in read_json(here.root / "reports" / "figures" / room / NEW / "en" / "map.json")
     assert not (here.root / "reports" / "local").exists()
     assert read_json(here.root / "reports" / "models" / f"{NEW}.json")["id"] == NEW
     settings = load_settings(here.root)
@@ -73,7 +80,8 @@ def test_runs_of_all_rooms_become_a_line_of_the_matrix_and_evidence(here, tried,
     assert text.count("# said") == 3
     assert text.index("language: fr}  # said\n  gpt2-en: {model: gpt2, language: en}\n\nmodels") > 0
     (command,) = here.commands
-    assert command == ["dvc", "commit", "--force", f"model@{NEW}", f"ioi@{NEW}-en", f"rome@{NEW}-en"]
+    assert command == ["dvc", "commit", "--force", f"model@{NEW}", f"ioi@{NEW}-en", f"rome@{NEW}-en", "figures@ioi",
+                       "figures@rome"]  # fmt: skip
     assert "dvc repro report" in capsys.readouterr().out
 
 
@@ -91,7 +99,7 @@ def test_a_run_of_a_line_that_is_there_needs_no_other_room(here, tried):
     assert (here.root / "params.yaml").read_text() == before
     assert (here.root / "reports" / "ioi" / LINED / "en" / "metrics.json").is_file()
     assert (here.root / "reports" / "local" / "rome" / LINED / "en" / "run.json").is_file()
-    assert here.commands[0][3:] == [f"model@{LINED}", "ioi@smol-en"]
+    assert here.commands[0][3:] == [f"model@{LINED}", "ioi@smol-en", "figures@ioi"]
 
 
 @pytest.mark.parametrize(

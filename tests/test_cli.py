@@ -17,7 +17,8 @@ from replications.files import read_json, read_yaml, write_json
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 COMMANDS = [
-    "claims", "models", "datasets", "verdicts", "run", "adopt", "fetch", "report", "languages", "targets", "repro",
+    "claims", "models", "datasets", "verdicts", "run", "adopt", "fetch", "report", "draw", "languages", "targets",
+    "repro",
 ]  # fmt: skip
 HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "ruamel"]
 
@@ -46,6 +47,9 @@ def calls(here, estimate, monkeypatch):
         stage = types.ModuleType(f"replications.{room}.stage")
         stage.run = measured
         monkeypatch.setitem(sys.modules, stage.__name__, stage)
+        figures = types.ModuleType(f"replications.{room}.figures")
+        figures.draw = lambda run, out, title: write_json(out / f"{title}.json", run.metrics)
+        monkeypatch.setitem(sys.modules, figures.__name__, figures)
     return seen
 
 
@@ -171,7 +175,34 @@ def test_a_trial_run_goes_elsewhere_with_its_verdicts_and_what_made_it(calls, he
     assert record["code"][:12] in output
     assert {path: path.read_bytes() for path in before} == before
     added = {path for path in here.root.rglob("*") if path.is_file()} - set(before)
-    assert {path.name for path in added} == {"metrics.json", "run.json"}
+    assert {path.relative_to(here.root / "reports" / "local").as_posix() for path in added} == {
+        f"ioi/{SMALL}/en/metrics.json", f"ioi/{SMALL}/en/run.json", f"figures/ioi/{SMALL}/en/{SMALL}, en.json",
+    }  # fmt: skip
+
+
+def test_a_trial_run_is_judged_where_it_cannot_be_drawn(calls, here):
+    def draw(run, out, title):
+        run.tables["curves"]
+
+    sys.modules["replications.ioi.figures"].draw = draw
+    result = CliRunner().invoke(cli.app, ["run", "ioi", "--model", SMALL], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert f"reports/local/ioi/{SMALL}/en: 1 holds" in result.stdout
+    assert f"ioi/{SMALL}/en cannot be drawn: " in result.stderr
+    assert "tables/curves.csv does not exist" in result.stderr
+
+
+def test_draw_draws_every_run_and_names_those_that_cannot_be(calls, here):
+    assert invoke("draw", "ioi") == f"1 drawn into {here.root}/reports/figures/ioi\n"
+    assert (here.root / "reports" / "figures" / "ioi" / SMALL / "en" / f"{SMALL}, en.json").is_file()
+    here.evidence("ioi", OTHER, "en", {}).write_text("{")
+    result = CliRunner().invoke(cli.app, ["draw", "ioi"], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert result.stdout == f"1 drawn into {here.root}/reports/figures/ioi\n"
+    (line,) = [line for line in result.stderr.splitlines() if "drawn" in line]
+    assert line.startswith(f"ioi/{OTHER}/en cannot be drawn: {here.root}/reports/ioi/{OTHER}/en/metrics.json is not")
+    with pytest.raises(Refusal, match="unknown replication 'rome'; known: audit, ioi, languages"):
+        invoke("draw", "rome")
 
 
 def test_an_evidence_run_writes_what_its_stage_writes_and_one_line(calls, here):
@@ -239,9 +270,9 @@ def test_languages_says_what_it_compared_and_where_that_lies(here, monkeypatch):
     section = read_yaml(settings.find_root(Path(__file__)) / "params.yaml")["layer_probing"]
     file.write_text(json.dumps(read_yaml(file) | {"layer_probing": section}))
     table = pandas.DataFrame({"language": ["en", "fr", "all"]})
-    monkeypatch.setattr(languages, "compare", lambda folder, stem, **options: table)
-    stem = here.root / "reports" / "languages" / SMALL
-    assert invoke("languages", SMALL) == f"{stem}.csv, .svg and .png compare en, fr: 3 rows\n"
+    monkeypatch.setattr(languages, "compare", lambda folder, out, **options: table)
+    place = here.root / "reports" / "languages" / SMALL / "all"
+    assert invoke("languages", SMALL) == f"{place} compares en, fr: 3 rows\n"
 
 
 def test_report_writes_both_files(here):
@@ -280,6 +311,7 @@ def test_targets_are_the_stages_whose_weights_and_data_can_be_had(here, monkeypa
         audit=stage(),
         ioi={"foreach": "${runs}", "do": stage("reports/models/${item.model}.json")},
         books=stage("reports/datasets/gutenberg.json", f"reports/models/{SMALL}.json"),
+        figures={"foreach": ["ioi"], "do": stage("reports/${item}")},
         report=stage("reports/ioi"),
     )
     answer = {SMALL: (True, ""), OTHER: (False, "no network"), "gutenberg": (False, "no book")}

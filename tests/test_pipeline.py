@@ -108,6 +108,14 @@ def test_nothing_that_runs_needs_what_is_left_out(lost):
     assert "report" in names(made)
 
 
+def test_figures_and_the_report_are_made_of_what_there_is():
+    made = without("gemma-3-270m")
+    last = [stage.phase for stage in made.stages]
+    assert last == sorted(last)
+    assert {"figures@rome", "figures@layer_probing", "figures_of_languages", "report"} <= set(names(made))
+    assert made.upstream["figures@rome"] == []
+
+
 def test_what_is_needed_is_asked_for_once():
     asked = []
     plan(LISTED, lambda need: asked.append(need) or "")
@@ -126,6 +134,7 @@ def test_the_first_run_of_a_room_is_one_that_can_be_had():
     assert "layer_probing@smollm2-135m-en" in names(made)
     assert "rome_tracing@smollm2-135m-en" in names(made), "editing reads which facts are known"
     assert not [name for name in names(made) if name.startswith(("ioi", "layer_probing@minilm"))]
+    assert "figures@rome_editing" in names(made)
     assert names(made)[-1] == "report"
 
 

@@ -6,53 +6,48 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from replications.audit.audit import EPSILON, Check
-from replications.audit.tables import Table
 from replications.report import plots
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+
+    from replications.evidence.run import Run
 
 AGREES, DISAGREES = plots.BLUE, plots.RED
 TICKS = (-1000, -100, -10, -1, 0, 1, 10, 100, 1000)
 
 
-def scaled_residual(check: Check) -> float:
-    """Printed minus recomputed over what rounding allows, cut at the ends of the axis."""
-    return min(max(check.residual / (check.slack or EPSILON), TICKS[0]), TICKS[-1])
+def draw(run: Run, out: Path, title: str) -> None:
+    """Write residuals.svg and residuals.png into `out`, cut at the ends of the axis; there is one run, so no title."""
+    table = run.tables["residuals"]
+    with plots.drawn(out / "residuals", 1, width=11, height=0.25 * table["table"].nunique() + 1.6) as (_, (axes,)):
+        _draw(axes, table.assign(of_slack=table["of_slack"].clip(TICKS[0], TICKS[-1])))
 
 
-def draw(rows: list[Check], tables: dict[str, Table], out: Path) -> None:
-    """Write residuals.svg and residuals.png into `out`; bounds have no residual and are left out."""
-    equalities = [check for check in rows if check.sense == "equals"]
-    labels = {name: _label(name, table) for name, table in tables.items()}
-    used = dict.fromkeys(check.table for check in equalities)
-    with plots.drawn(out / "residuals", 1, width=11, height=0.25 * len(used) + 1.6) as (_, (axes,)):
-        _draw(axes, equalities, labels)
-
-
-def _label(name: str, table: Table) -> str:
+def _label(name: str, paper: str) -> str:
     """First author, year and the table's name, for example `Meng 2022: counterfact score`."""
-    author = re.split(r"[ ,]", table.paper, maxsplit=1)[0]
-    year = re.search(r"\b(?:19|20)\d\d\b", table.paper)
+    author = re.split(r"[ ,]", paper, maxsplit=1)[0]
+    year = re.search(r"\b(?:19|20)\d\d\b", paper)
     source = f"{author} {year.group()}" if year else author
     return f"{source}: {name.replace('_', ' ')}"
 
 
-def _draw(axes: Axes, checks: list[Check], labels: dict[str, str]) -> None:
-    """One line per table, one dot per row; on the right, the rows that no rounding explains."""
-    lines = {name: line for line, name in enumerate(dict.fromkeys(check.table for check in checks))}
+def _draw(axes: Axes, table: pd.DataFrame) -> None:
+    """One line per printed table, one dot per row; on the right, the rows that no rounding explains."""
+    lines = {name: line for line, name in enumerate(table["table"].unique())}
     axes.axvspan(-1, 1, color="0.92", zorder=0)
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=1)
     for agrees, colour, label in ((True, AGREES, "within rounding"), (False, DISAGREES, "beyond rounding")):
-        chosen = [check for check in checks if check.agrees == agrees]
-        places = [scaled_residual(check) for check in chosen], [lines[check.table] for check in chosen]
+        chosen = table[table["agrees"] == agrees]
+        places = chosen["of_slack"], chosen["table"].map(lines)
         axes.scatter(*places, s=22, color=colour, alpha=0.75, linewidths=0, zorder=3, label=f"{label} ({len(chosen)})")
-    for name, line in lines.items():
-        off = ", ".join(c.row.replace("_", " ") for c in checks if c.table == name and not c.agrees)
-        axes.annotate(off, (1.01, line), xycoords=("axes fraction", "data"), va="center", color=DISAGREES, size=8)
-    _dress(axes, [labels[name] for name in lines])
-    axes.set_title(f"Printed results against what their own pages imply (printed tables, n = {len(checks)})")
+    for name, rows in table[~table["agrees"]].groupby("table"):
+        off = ", ".join(row.replace("_", " ") for row in rows["row"])
+        place = (1.01, lines[name])
+        axes.annotate(off, place, xycoords=("axes fraction", "data"), va="center", color=DISAGREES, size=8)
+    _dress(axes, [_label(*pair) for pair in table.groupby("table", sort=False)["paper"].first().items()])
+    axes.set_title(f"Printed results against what their own pages imply (printed tables, n = {len(table)})")
 
 
 def _dress(axes: Axes, names: list[str]) -> None:

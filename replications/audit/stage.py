@@ -9,19 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from replications.audit import figures
-from replications.audit.audit import Check
-from replications.audit.tables import FILE, checks, read_tables
+import pandas as pd
+
+from replications.audit.audit import EPSILON, Check
+from replications.audit.tables import FILE, Table, checks, read_tables
 from replications.errors import Refusal
-from replications.files import sha256, write_csv, write_json
+from replications.evidence.run import write_run
+from replications.files import sha256
 
 ROOM = "audit"
 MODEL, LANGUAGE = "printed", "en"
-COLUMNS = ("table", "row", "printed", "sense", "recomputed", "low", "high", "agrees")
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, recomputed.csv and the figure into `out`; returns the metrics.
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics.
 
     `device` and `profile` change nothing here. Refuses any model but `printed` and any language but `en`.
     """
@@ -31,11 +32,18 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     tables = read_tables()
     rows = checks(tables)
     metrics = {"measured": measured(rows)}
-    figures.draw(rows, tables, out)
-    write_csv(out / "recomputed.csv", [_row(check) for check in rows], COLUMNS)
-    write_json(out / "provenance.json", _provenance(rows, {table.paper for table in tables.values()}))
-    write_json(out / "metrics.json", metrics)
+    made = {"recomputed": pd.DataFrame([_row(check) for check in rows]), "residuals": residuals(rows, tables)}
+    write_run(out, metrics, made, _provenance(rows, {table.paper for table in tables.values()}))
     return metrics
+
+
+def residuals(rows: list[Check], tables: dict[str, Table]) -> pd.DataFrame:
+    """paper, table, row, of_slack (printed minus recomputed, over what rounding allows), agrees; bounds have none."""
+    return pd.DataFrame([
+        {"paper": tables[check.table].paper, "table": check.table, "row": check.row,
+         "of_slack": check.residual / (check.slack or EPSILON), "agrees": check.agrees}
+        for check in rows if check.sense == "equals"
+    ])  # fmt: skip
 
 
 def measured(rows: list[Check]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from replications.edge_probing.summary import PUBLISHED
 from replications.report import plots
 
-NAMES = {"pos": "parts of speech", "consts": "constituents", "deps": "dependencies", "entities": "entities",
-         "srl": "semantic roles", "coref": "coreference", "spr2": "proto-roles", "relations": "relations"}  # fmt: skip
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from replications.evidence.run import Run
+
+# By expected layer in the paper's BERT-large.
+NAMES = {"pos": "parts of speech", "consts": "constituents", "entities": "entities", "deps": "dependencies",
+         "srl": "semantic roles", "relations": "relations", "coref": "coreference", "spr2": "proto-roles"}  # fmt: skip
 BARS = {
     "expected_layer": (plots.ORANGE, "expected layer (from what each layer adds)"),
     "center_of_gravity": (plots.BLUE, "centre of gravity (of the probe's weights)"),
 }
 
 
-def draw(out: Path, trees: Mapping[str, Any], table: pd.DataFrame, title: str) -> None:
+def draw(run: Run, out: Path, title: str) -> None:
     """Write bars, deltas and curves as SVG and PNG into `out`."""
+    table = run.tables["curves"]
     tasks = in_order(set(table["task"]))
     bars(
         out / "bars",
-        trees,
+        run.metrics,
         tasks,
         int(table["layer"].max()),
         f"Where each task is solved ({title}; lines: 95 % intervals; no bar: not defined)",
@@ -40,7 +45,7 @@ def draw(out: Path, trees: Mapping[str, Any], table: pd.DataFrame, title: str) -
 
 def in_order(tasks: set[str]) -> list[str]:
     """Tasks in the order of the paper's BERT-large, others after."""
-    known = [task for task in PUBLISHED["large"] if task in tasks]
+    known = [task for task in NAMES if task in tasks]
     return known + sorted(tasks - set(known))
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from replications.causal import experiment
 from replications.corpora.edges import EdgeTask, subsample
 from replications.corpora.tasks import load_task
-from replications.edge_probing import examples, figures, probe, summary, training
+from replications.edge_probing import examples, probe, summary, training
 from replications.edge_probing.examples import Example, Examples
 from replications.edge_probing.probe import Probe, Shape
 from replications.edge_probing.states import States
@@ -32,7 +32,7 @@ from replications.edge_probing.summary import Outcome
 from replications.edge_probing.training import Rhythm
 from replications.errors import Refusal, Unavailable
 from replications.evidence import shards
-from replications.files import write_csv, write_json
+from replications.evidence.run import write_run
 from replications.models.load import Loaded, load_model
 from replications.probing import wordpieces
 from replications.probing.activations import Activations, extract
@@ -45,7 +45,7 @@ Place = Mapping[tuple[str, ...], int]
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     params = room_params(ROOM, profile)
     tasks, unavailable = load_tasks(params, language)
     corpus = sorted({s.words for task in tasks.values() for split in task.splits.values() for s in split})
@@ -72,7 +72,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         for name, made in zip(tasks, side_by_side(trained, list(tasks.items()), "tasks probed"), strict=True):
             outcomes[name], counts[name] = made
         provenance |= {"text": states[0].counts, "tasks": counts, "not_measured": unavailable}
-        return _write(out, outcomes, params, provenance, f"{model}, {language}")
+        return _write(out, outcomes, params, provenance)
 
 
 def load_tasks(params: dict[str, Any], language: str) -> tuple[dict[str, EdgeTask], dict[str, str]]:
@@ -169,7 +169,7 @@ def _sample(train: list[Example], seed: int, most: int = 4096) -> Tensor:
 
 
 def _write(
-    out: Path, outcomes: dict[str, Outcome], params: dict[str, Any], provenance: dict[str, Any], title: str
+    out: Path, outcomes: dict[str, Outcome], params: dict[str, Any], provenance: dict[str, Any]
 ) -> dict[str, Any]:
     options = {"resamples": params["resamples"], "seed": params["seed"]}
     sources = {"measured": 0, "control": 1}
@@ -180,8 +180,5 @@ def _write(
     provenance["no_expected_layer"] = {
         name: summary.undefined(outcomes, source, **options) for name, source in sources.items()
     }
-    write_csv(out / "curves.csv", table)
-    figures.draw(out, trees, table, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    write_run(out, trees, {"curves": table}, provenance)
     return trees

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from replications.causal.experiment import Result
-from replications.causal.tables import article_cells
-from replications.ioi.stimuli import Prompt
 from replications.report import plots
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def article_table(trained: Result, control: Result, prompts: Sequence[Prompt]) -> pd.DataFrame:
-    """Tidy frame weights, layer, position, token, restoration of the article's own pair (row 0)."""
-    pair = prompts[0]
-    return article_cells(trained.cells, control.cells, pair.clean, pair.corrupted, len(pair.clean.ids))
+    from replications.evidence.run import Run
 
 
-def draw(
-    out: Path, article: pd.DataFrame, curves: pd.DataFrame, article_heads: pd.DataFrame, heads: pd.DataFrame, title: str
-) -> None:
+def draw(run: Run, out: Path, title: str) -> None:
     """Write the article's pair (map, article_heads) and the averages (roles, heads) as SVG and PNG into `out`."""
-    plots.article_maps(
-        out / "map", article, f"Which states carry the indirect object: the article's pair ({title}, n = 1)"
-    )
-    plots.role_curves(out / "roles", curves, f"Which states carry the indirect object, by token ({title})")
-    draw_heads(out / "article_heads", article_heads, "the article's pair", title)
-    draw_heads(out / "heads", heads, "means over prompts", title)
+    what, tables = "Which states carry the indirect object", run.tables
+    plots.article_maps(out / "map", tables["article_resid_pre"], f"{what}: the article's pair ({title}, n = 1)")
+    plots.role_curves(out / "roles", tables["resid_pre"], f"{what}, by token ({title})")
+    draw_heads(out / "article_heads", tables["article_heads"], "the article's pair", title)
+    draw_heads(out / "heads", tables["heads"], "means over prompts", title)
 
 
 def draw_heads(stem: Path, heads: pd.DataFrame, of: str, title: str) -> None:

@@ -17,9 +17,10 @@ import pandas as pd
 from replications import progress
 from replications.causal import experiment, roles
 from replications.causal.experiment import Result
+from replications.causal.tables import article_cells
 from replications.evidence import stats
-from replications.files import write_csv, write_json
-from replications.ioi import figures, stimuli
+from replications.evidence.run import write_run
+from replications.ioi import stimuli
 from replications.ioi.activation_patching import (
     article_head_table,
     head_draws,
@@ -37,7 +38,7 @@ ROOM = "ioi"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
@@ -56,7 +57,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     twin = load_model(model, device=device, random_seed=params["seed"])
     with progress.step("random weights"):
         control = experiment.run_pairs(twin, batch, measured, heads=True, device=device)
-    return _write(out, trained, control, prompts, measured, params, provenance, f"{model}, {language}")
+    return _write(out, trained, control, prompts, measured, params, provenance)
 
 
 def _write(
@@ -67,27 +68,27 @@ def _write(
     measured: list[int],
     params: dict,
     provenance: dict,
-    title: str,
 ) -> dict[str, Any]:
     trees, frames = {}, []
     weights = stats.resample_weights(len(measured) - 1, resamples=params["resamples"], seed=params["seed"])
     rows = [prompts[i] for i in measured]
     for name, result in (("measured", trained), ("control", control)):
         trees[name] = quantities(result, prompts, measured, params["resamples"], params["seed"])
-        tables = (
+        made = (
             roles.curve_table(role_curves(result, rows, weights)),
             article_head_table(result),
             head_table(head_draws(result, weights), len(measured) - 1),
         )
-        frames.append([table.assign(weights=name) for table in tables])
+        frames.append([table.assign(weights=name) for table in made])
     curves, article_heads, heads = (pd.concat(parts) for parts in zip(*frames, strict=True))
-    article = figures.article_table(trained, control, rows)
-    write_csv(out / "resid_pre.csv", curves)
-    write_csv(out / "heads.csv", heads)
-    write_csv(out / "article_heads.csv", article_heads)
-    write_csv(out / "article_resid_pre.csv", article)
-    write_csv(out / "prompts.csv", prompt_table(trained, prompts, measured))
-    figures.draw(out, article, curves, article_heads, heads, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    article = prompts[0]
+    shown = article.clean, article.corrupted, len(article.clean.ids)
+    tables = {
+        "resid_pre": curves,
+        "heads": heads,
+        "article_heads": article_heads,
+        "article_resid_pre": article_cells(trained.cells, control.cells, *shown),
+        "prompts": prompt_table(trained, prompts, measured),
+    }
+    write_run(out, trees, tables, provenance)
     return trees

@@ -24,8 +24,8 @@ from replications.causal import experiment
 from replications.claims.ledger import load_claims
 from replications.claims.schema import OWN_LANGUAGE
 from replications.evidence import shards
-from replications.files import write_csv, write_json
-from replications.ioi_circuit import figures, quantities, stimuli, tables, wang_stimuli
+from replications.evidence.run import write_run
+from replications.ioi_circuit import quantities, stimuli, tables, wang_stimuli
 from replications.ioi_circuit.classes import CLASSES
 from replications.ioi_circuit.measure import Findings, Stimuli, measure
 from replications.models.load import Loaded, load_model
@@ -40,7 +40,7 @@ STOP = {" ": ". ", "": "。"}  # ends a sentence, in scripts with and without sp
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     loaded = load_model(model, device=device)
@@ -122,16 +122,16 @@ def _write(
         trees["measured"]["published"] = against
     heads = pd.concat([tables.head_table(each[main]).assign(weights=name) for name, each in
                        (("measured", trained), ("control", control))])  # fmt: skip
-    members = tables.class_table(found)
     lens = pd.concat([tables.lens_table(each[main], params["resamples"], params["seed"]).assign(weights=name)
                       for name, each in (("measured", trained), ("control", control))])  # fmt: skip
-    write_csv(out / "classes.csv", members, list(members.columns))
-    write_csv(out / "heads.csv", heads)
-    write_csv(out / "lens.csv", lens)
-    write_csv(out / "prompts.csv", tables.prompt_table(found))
-    figures.draw(out, heads, members, found, ", ".join(place))
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    made = {
+        "classes": tables.class_table(found),
+        "heads": heads,
+        "lens": lens,
+        "prompts": tables.prompt_table(found),
+        "attention": tables.attention_table(found),
+    }
+    write_run(out, trees, made, provenance)
     return trees
 
 

@@ -40,6 +40,20 @@ def head_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
 
 
+def attention_table(found: Findings) -> pd.DataFrame:
+    """class, layer, head, attention (from END to IO), written (towards IO, nats): a row per prompt, of the head that
+    writes most among the name movers, and of that among the negative ones."""
+    parts = [pd.DataFrame(columns=["class", "layer", "head", "attention", "written"])]
+    mean = found.observed.arrays["heads"].mean(-1)
+    for name in ("name_mover", "negative_name_mover"):
+        if heads := found.circuit.classes[name]:
+            layer, head = at = max(heads, key=lambda head: abs(mean[head]))
+            attention, written = found.observed.attention["END_IO"][at], found.observed.arrays["heads_io"][at]
+            parts.append(pd.DataFrame({"class": name, "layer": layer, "head": head, "attention": attention,
+                                       "written": written}))  # fmt: skip
+    return pd.concat(parts[1:] or parts)
+
+
 def lens_table(found: Findings, resamples: int, seed: int) -> pd.DataFrame:
     """Tidy frame layer, logit_diff, ci_low, ci_high, n: the logit lens before each layer."""
     observed = found.observed.arrays

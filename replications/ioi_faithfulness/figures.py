@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from replications.report import plots
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from replications.evidence.run import Run
 
 KINDS = {"random": ("o", plots.PALE, "K: random heads"), "greedy": ("x", plots.BLACK, "K: found by greedy search"),
          "none": ("*", plots.BLACK, "K: nothing")}  # fmt: skip
@@ -22,8 +25,9 @@ ADVERSARIAL = {"base": "as it is", "extra_s": "subject (S)\nonce more", "extra_i
 MEASURES = {"logit_diff": "logit difference (IO over S)", "p_io": "P(IO)", "error": "share with S above IO"}
 
 
-def draw(out: Path, frames: Mapping[str, pd.DataFrame], title: str) -> None:
+def draw(run: Run, out: Path, title: str) -> None:
     """Write faithfulness, completeness, minimality and adversarial as SVG and PNG into `out`."""
+    frames = run.tables
     names = list(dict.fromkeys(frames["faithfulness"]["circuit"]))
     draw_faithfulness(out / "faithfulness", frames["faithfulness"], frames["random_circuits"], names, title)
     draw_completeness(out / "completeness", frames["completeness"], names, title)

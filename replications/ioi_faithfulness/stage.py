@@ -22,11 +22,12 @@ from replications.causal import experiment
 from replications.causal.stack import Stack
 from replications.errors import Refusal
 from replications.evidence import stats
+from replications.evidence.run import write_run
 from replications.evidence.shards import Keep, keep
-from replications.files import sha256, write_csv, write_json
+from replications.files import sha256
 from replications.ioi_circuit import stimuli
 from replications.ioi_circuit.stimuli import CircuitPrompt
-from replications.ioi_faithfulness import adversarial, circuits, experiments, figures, quantities, tables
+from replications.ioi_faithfulness import adversarial, circuits, experiments, quantities, tables
 from replications.ioi_faithfulness.circuits import Circuit
 from replications.ioi_faithfulness.experiments import Found
 from replications.models.families import supports
@@ -39,11 +40,11 @@ ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text, loaded = load_stimuli(language), load_model(model, device=device)
-    file = upstream(out, (SOURCE, model, language), "classes.csv")
+    file = upstream(out, (SOURCE, model, language), "tables/classes.csv")
     tested = to_test(loaded, language, file)
     identity = {
         "room": ROOM, "model": model, "language": language, "device": device, "params": params,
@@ -52,12 +53,12 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     with keep(identity) as kept:
         measured = measure(loaded, text, tested, params, kept, device)
         provenance = experiment.provenance(loaded, params, device) | {
-            "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/{file.name}",
+            "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/tables/{file.name}",
         }  # fmt: skip
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])
         control = named_more(twin, text, measured["twins"], params, kept, "control", device)
-    return _write(out, measured, control, tested, params, provenance, f"{model}, {language}")
+    return _write(out, measured, control, tested, params, provenance)
 
 
 def to_test(loaded: Loaded, language: str, file: Path) -> dict[str, Circuit]:
@@ -153,13 +154,8 @@ def frames(
 
 def _write(
     out: Path, measured: dict[str, Any], control: dict[str, Found], tested: Mapping[str, Circuit],
-    params: Mapping[str, Any], provenance: dict[str, Any], title: str,
+    params: Mapping[str, Any], provenance: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     tree = trees(measured, control, tested, params)
-    made = frames(tree, measured, tested, params)
-    for name, frame in made.items():
-        write_csv(out / f"{name}.csv", frame, list(frame.columns))
-    figures.draw(out, made, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", tree)
+    write_run(out, tree, frames(tree, measured, tested, params), provenance)
     return tree

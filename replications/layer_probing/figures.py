@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from replications.report import plots
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+
+    from replications.evidence.run import Run
 
 COLOURS = {
     "pos": plots.BLUE, "deps": plots.ORANGE, "control task": plots.GREY, "shuffled labels": plots.BLACK,
@@ -31,8 +32,9 @@ PANELS = [
 ]  # fmt: skip
 
 
-def draw(out: Path, curves: pd.DataFrame, title: str) -> None:
+def draw(run: Run, out: Path, title: str) -> None:
     """Write series, and where there is a minimal pair noun_verb and (on a decoder) use, as SVG and PNG into `out`."""
+    curves = run.tables["curves"]
     draw_series(out / "series", curves, title)
     if (curves["task"] == "noun_verb").any():
         draw_pair(out / "noun_verb", curves[curves["task"] == "noun_verb"], title)

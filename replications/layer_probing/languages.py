@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,19 +18,12 @@ from scipy.stats import rankdata
 
 from replications.errors import Refusal
 from replications.evidence import stats
+from replications.evidence.run import TABLES, write_tables
 from replications.evidence.stats import Array
-from replications.files import read_table, write_csv
-from replications.report import plots
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from replications.files import read_table
 
 PARALLEL = "pud-"
-MEASURED = "measured"
 ALL = "all"  # in place of a language: the mean over all pairs
-PALETTE = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.RED, plots.PURPLE, plots.SKY, plots.BLACK)
-MARKERS = "os^vDP*X"  # one for every seven languages
-TITLES = {"pos": "part of speech", "deps": "relation to the head"}
 COLUMNS = ["weights", "task", "quantity", "language", "other", "value", "ci_low", "ci_high", "n"]
 
 
@@ -42,8 +35,8 @@ class Key(NamedTuple):
     language: str
 
 
-def compare(folder: Path, stem: Path, *, resamples: int, seed: int) -> pd.DataFrame:
-    """Write stem.csv, stem.svg and stem.png from the evidence in a model's folder; returns the table.
+def compare(folder: Path, out: Path, *, resamples: int, seed: int) -> pd.DataFrame:
+    """Write the tables `comparison` and `curves` into `out` from the evidence in a model's folder; returns the former.
 
     Quantities: accuracy at layer 0 and of the best layer, its depth, and Spearman's correlation over the layers of the
     curves of two languages (`agreement`), with its mean over all pairs.
@@ -55,8 +48,7 @@ def compare(folder: Path, stem: Path, *, resamples: int, seed: int) -> pd.DataFr
     rows = [*_each(curves, len(shared)), *_pairs(curves, len(shared))]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table = table.sort_values(COLUMNS[:5], ignore_index=True)
-    write_csv(stem.with_suffix(".csv"), table)
-    draw(stem, curves, table, f"{folder.name}, {len(shared)} parallel sentences")
+    write_tables(out, {"comparison": table, "curves": pd.DataFrame(_by_layer(curves, len(shared)))})
     return table
 
 
@@ -66,12 +58,12 @@ def read(folder: Path) -> dict[Key, pd.DataFrame]:
     Refuses fewer than two languages, and languages that have no sentence in common.
     """
     found = {}
-    for file in sorted(folder.glob("*/sentences.csv")):
+    for file in sorted(folder.glob(f"*/{TABLES}/sentences.csv")):
         table = read_table(file, ["corpus", "weights", "task", "sentence"], dtype={"sentence": str, "corpus": str})
         table = table[table["corpus"].str.startswith(PARALLEL)]
         for (weights, task), part in table.groupby(["weights", "task"]):
             counted = [column for column in part if column == "words" or column.startswith("layer")]
-            found[Key(str(weights), str(task), file.parent.name)] = part.set_index("sentence")[counted]
+            found[Key(str(weights), str(task), file.parts[-3])] = part.set_index("sentence")[counted]
     if len({key.language for key in found}) < 2:
         raise Refusal(f"{folder} has parallel sentences in fewer than two languages: run two of them first")
     if not set.intersection(*(set(table.index) for table in found.values())):
@@ -86,55 +78,18 @@ def spearman(a: Array, b: Array) -> Array:
     return (a * b).sum(axis=1) / np.where(scale > 0, scale, np.inf)
 
 
-def draw(stem: Path, curves: dict[Key, Array], table: pd.DataFrame, title: str) -> None:
-    """A panel per task, a line per language (random weights dotted), and the agreement of every two languages."""
-    tasks = [task for task in TITLES if any(key.task == task for key in curves)]
-    languages = sorted({key.language for key in curves})
-    looks = {language: (PALETTE[i % len(PALETTE)], MARKERS[i // len(PALETTE)]) for i, language in enumerate(languages)}
-    with plots.drawn(stem, 2 * len(tasks), width=7.2 * len(tasks), height=3.8) as (figure, axes):
-        for ax, task in zip(axes, tasks, strict=False):
-            _draw_curves(ax, {key: draws for key, draws in curves.items() if key.task == task}, looks)
-            ax.set_title(TITLES[task])
-        axes[0].set_ylabel("accuracy")
-        axes[0].legend(frameon=False, fontsize=7, ncols=1 + len(languages) // 8)
-        for ax, task in zip(axes[len(tasks) :], tasks, strict=True):
-            _draw_agreement(ax, table[(table["task"] == task) & (table["weights"] == MEASURED)], languages)
-            ax.set_title(f"{TITLES[task]}: rank correlation of curves")
-        figure.suptitle(f"What linear probes read off each layer, by language ({title}; dotted: random weights)")
-
-
-def _draw_curves(ax: Axes, curves: dict[Key, Array], looks: dict[str, tuple[str, str]]) -> None:
-    for (weights, _, language), draws in curves.items():
-        trained, (colour, marker) = weights == MEASURED, looks[language]
-        ax.plot(draws[0], color=colour, linewidth=1.4 if trained else 0.8, marker=marker if trained else "",
-                markersize=3, linestyle="-" if trained else ":", label=language if trained else None)  # fmt: skip
-        if trained:
-            low, high = np.quantile(draws[1:], [0.025, 0.975], axis=0)
-            ax.fill_between(range(len(low)), low, high, color=colour, alpha=0.1, linewidth=0)
-    ax.set_xlabel("layer (0 = embeddings)")
-    plots.whole_numbers(ax.xaxis)
-    ax.set_ylim(0, 1)
-
-
-def _draw_agreement(ax: Axes, table: pd.DataFrame, languages: list[str]) -> None:
-    square = np.eye(len(languages))
-    pairs = table[(table["quantity"] == "agreement") & (table["language"] != ALL)]
-    for row in pairs.itertuples():
-        i, j = languages.index(row.language), languages.index(row.other)
-        square[i, j] = square[j, i] = row.value
-    ax.imshow(square, vmin=-1, vmax=1, cmap="RdBu_r")
-    for i, j in np.ndindex(square.shape):
-        ax.text(j, i, f"{square[i, j]:.2f}", ha="center", va="center", fontsize=min(7, 56 / len(languages)),
-                color="white" if abs(square[i, j]) > 0.6 else "black")  # fmt: skip
-    ax.set_xticks(range(len(languages)), languages, fontsize=7)
-    ax.set_yticks(range(len(languages)), languages, fontsize=7)
-
-
 def _curve(table: pd.DataFrame, weights: Array) -> Array:
     """Draws [1 + resamples, layers] of the accuracy over words."""
     sums = weights @ table.to_numpy(float)
     words = table.columns.get_loc("words")
     return np.delete(sums, words, axis=1) / sums[:, [words]]
+
+
+def _by_layer(curves: dict[Key, Array], n: int) -> Iterator[dict]:
+    """Rows weights, task, language, layer: the accuracy and its interval."""
+    for key, draws in curves.items():
+        for layer, of in enumerate(draws.T):
+            yield key._asdict() | {"layer": layer} | stats.interval(of, n)
 
 
 def _each(curves: dict[Key, Array], n: int) -> Iterator[dict]:

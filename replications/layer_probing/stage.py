@@ -24,8 +24,8 @@ from replications.catalogue import entries
 from replications.causal import experiment
 from replications.causal.stack import Stack
 from replications.evidence import shards
-from replications.files import write_csv, write_json
-from replications.layer_probing import causal_check, evidence, figures, minimal_pair, probe_series, stimuli
+from replications.evidence.run import write_run
+from replications.layer_probing import causal_check, evidence, minimal_pair, probe_series, stimuli
 from replications.layer_probing.evidence import Held, Outcome
 from replications.layer_probing.probe_series import Plan
 from replications.layer_probing.stimuli import Place, Words
@@ -40,7 +40,7 @@ ENGLISH = "en"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     params = room_params(ROOM, profile)
     entry = entries.find(model)
     corpora = _corpora(params, language, multilingual=len(entry.languages) > 1)
@@ -59,7 +59,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         control = _measure(twin, corpora, places, language, params, kept, "control")
         provenance |= {"corpora": {name: list(words.corpora) for name, words in corpora.items()},
                        "counts": {name: words.counts for name, words in corpora.items()} | measured.counts}  # fmt: skip
-        return _write(out, measured, control, params, provenance, f"{model}, {language}")
+        return _write(out, measured, control, params, provenance)
 
 
 def _sources(params: dict[str, Any], language: str, *, multilingual: bool) -> dict[str, tuple[str, str]]:
@@ -172,15 +172,11 @@ def _digest(corpora: dict[str, Words], places: list[Place]) -> str:
 
 
 def _write(
-    out: Path, measured: Outcome, control: Outcome, params: dict[str, Any], provenance: dict[str, Any], title: str
+    out: Path, measured: Outcome, control: Outcome, params: dict[str, Any], provenance: dict[str, Any]
 ) -> dict[str, Any]:
     outcomes = {"measured": measured, "control": control}
     made = {name: evidence.of(outcome, params) for name, outcome in outcomes.items()}
     trees = {name: tree for name, (tree, _) in made.items()}
     curves = evidence.joined({name: frame for name, (_, frame) in made.items()})
-    write_csv(out / "curves.csv", curves)
-    write_csv(out / "sentences.csv", evidence.sentence_table(outcomes))
-    figures.draw(out / "figures", curves, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    write_run(out, trees, {"curves": curves, "sentences": evidence.sentence_table(outcomes)}, provenance)
     return trees

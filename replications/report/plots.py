@@ -188,7 +188,7 @@ def curves(axes: Axes, table: Any, *, title: str) -> None:
 
 def article_maps(stem: Path, cells: Any, title: str) -> None:
     """Layer x token maps of one pair, trained beside random weights, from the frame of `tables.article_cells`."""
-    tokens = cells.drop_duplicates("position").sort_values("position")["token"].tolist()
+    tokens = cells.drop_duplicates("position").sort_values("position")["token"].map(str).tolist()
     with drawn(stem, 2, width=2.5 + 0.62 * len(tokens), height=4.4) as (figure, axes):
         for ax, (weights, label) in zip(axes, PANELS.items(), strict=True):
             part = cells[cells["weights"] == weights]

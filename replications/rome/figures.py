@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from replications.causal.experiment import Result
-from replications.causal.tables import article_cells
 from replications.report import plots
-from replications.rome.stimuli import Pair
+
+if TYPE_CHECKING:
+    from replications.evidence.run import Run
 
 
-def article_table(trained: Result, control: Result, pairs: Sequence[Pair]) -> pd.DataFrame:
-    """Tidy frame weights, layer, position, token, restoration of the article's own pair (row 0)."""
-    pair = pairs[0]
-    return article_cells(trained.cells, control.cells, pair.clean.prompt, pair.corrupted.prompt, pair.aligned)
-
-
-def draw(out: Path, article: pd.DataFrame, curves: pd.DataFrame, title: str) -> None:
+def draw(run: Run, out: Path, title: str) -> None:
     """Write map.{svg,png} (the article's pair) and roles.{svg,png} into `out`."""
-    plots.article_maps(
-        out / "map", article, f"Where the city of a landmark is read out: the article's pair ({title}, n = 1)"
-    )
-    plots.role_curves(out / "roles", curves, f"Where the city of a landmark is read out, by token ({title})")
+    what = "Where the city of a landmark is read out"
+    plots.article_maps(out / "map", run.tables["article_resid_pre"], f"{what}: the article's pair ({title}, n = 1)")
+    plots.role_curves(out / "roles", run.tables["resid_pre"], f"{what}, by token ({title})")

@@ -17,10 +17,11 @@ import pandas as pd
 from replications import progress
 from replications.causal import experiment, roles
 from replications.causal.experiment import Result
+from replications.causal.tables import article_cells
 from replications.evidence import stats
-from replications.files import write_csv, write_json
+from replications.evidence.run import write_run
 from replications.models.load import Loaded, load_model
-from replications.rome import figures, stimuli
+from replications.rome import stimuli
 from replications.rome.location_patching import knows, pair_table, quantities, role_curves, to_batch
 from replications.rome.stimuli import Pair, PairSet
 from replications.settings import room_params
@@ -30,7 +31,7 @@ ROOM = "rome"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
@@ -46,8 +47,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     twin = load_model(model, device=device, random_seed=params["seed"])
     with progress.step("random weights"):
         control = _measure(twin, made, measured, device)
-    return _write(out, {"measured": trained, "control": control}, made, measured, params, provenance,
-                  f"{model}, {language}")  # fmt: skip
+    return _write(out, {"measured": trained, "control": control}, made, measured, params, provenance)
 
 
 def _measure(loaded: Loaded, made: PairSet, measured: list[int], device: str) -> tuple[Result, list[bool]]:
@@ -63,22 +63,21 @@ def _write(
     measured: list[int],
     params: dict,
     provenance: dict,
-    title: str,
 ) -> dict[str, Any]:
     pairs: list[Pair] = [made.article, *made.pairs]
     patched = [pairs[i] for i in measured]
     weights = stats.resample_weights(len(measured) - 1, resamples=params["resamples"], seed=params["seed"])
-    trees, tables = {}, []
+    trees, curves = {}, []
     for name, (result, known) in results.items():
         trees[name] = quantities(result, pairs, measured, known, params["resamples"], params["seed"])
-        tables.append(roles.curve_table(role_curves(result, patched, weights)).assign(weights=name))
+        curves.append(roles.curve_table(role_curves(result, patched, weights)).assign(weights=name))
     (trained, known), (control, _) = results["measured"], results["control"]
-    curves, article = pd.concat(tables), figures.article_table(trained, control, patched)
-    write_csv(out / "resid_pre.csv", curves)
-    write_csv(out / "article_resid_pre.csv", article)
-    knowledge = dict(zip((fact.id for fact in made.facts), known, strict=True))
-    write_csv(out / "pairs.csv", pair_table(trained, pairs, measured, knowledge))
-    figures.draw(out, article, curves, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    article, knowledge = made.article, dict(zip((fact.id for fact in made.facts), known, strict=True))
+    shown = article.clean.prompt, article.corrupted.prompt, article.aligned
+    tables = {
+        "resid_pre": pd.concat(curves),
+        "article_resid_pre": article_cells(trained.cells, control.cells, *shown),
+        "pairs": pair_table(trained, pairs, measured, knowledge),
+    }
+    write_run(out, trees, tables, provenance)
     return trees

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from replications.report import plots
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from replications.evidence.run import Run
 
 SHOWN = {"ES": "efficacy (ES)", "PS": "paraphrase (PS)", "NS": "neighbourhood (NS)", "S": "all three (S)"}
 LABELS = {"base": "unedited", "rome": "ROME (as released)", "r_rome": "r-ROME", "random_direction": "random value"}
@@ -16,16 +18,14 @@ COLOURS = {"base": plots.GREY, "rome": plots.RED, "r_rome": plots.BLUE, "random_
            "rewrite": plots.RED, "tracing": plots.BLUE}  # fmt: skip
 
 
-def draw(out: Path, tables: Mapping[str, pd.DataFrame], trees: Mapping[str, Any], layer: int, title: str) -> None:
+def draw(run: Run, out: Path, title: str) -> None:
     """Write scores, layers and sequence as SVG and PNG into `out`."""
-    for name in tables["scores"]["list"].unique():
+    tables, scores = run.tables, run.tables["scores"]
+    for name in scores["list"].unique():
         stem = out / ("scores" if name == "facts" else f"scores_{name}")
-        draw_scores(
-            stem,
-            tables["scores"][tables["scores"]["list"] == name],
-            f"What rank-one edits of {name} do ({title}; bars: 95 % intervals)",
-        )
-    draw_layers(out / "layers", tables["layer_curves"], tables["layers"], layer, title)
+        what = f"What rank-one edits of {name} do"
+        draw_scores(stem, scores[scores["list"] == name], f"{what} ({title}; bars: 95 % intervals)")
+    draw_layers(out / "layers", tables["layer_curves"], tables["layers"], run.provenance["layer"], title)
     draw_sequence(out / "sequence", tables["sequence"], title)
 
 

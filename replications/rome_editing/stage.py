@@ -20,12 +20,12 @@ from typing import Any
 from replications import files
 from replications.causal import experiment
 from replications.evidence import shards
+from replications.evidence.run import write_run
 from replications.evidence.shards import Keep
 from replications.evidence.stats import Array
-from replications.files import write_json
 from replications.models.load import Loaded, load_model
 from replications.places import upstream
-from replications.rome_editing import evidence, figures, layer_choice
+from replications.rome_editing import evidence, layer_choice
 from replications.rome_editing.editing import Damage, Edited, Editor, damage, edit_all, rewrites_by_layer
 from replications.rome_editing.plan import Params, Plan, prepare
 from replications.settings import DATA, room_params
@@ -44,10 +44,10 @@ class Found:
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     experiment.check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
-    traces = upstream(out, ("rome_tracing", model, language), "facts.csv")
+    traces = upstream(out, ("rome_tracing", model, language), "tables/facts.csv")
     return measure(model, language, device, params, traces, out)
 
 
@@ -64,7 +64,7 @@ def measure(model: str, language: str, device: str, params: Params, traces: Path
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])
         found["control"] = control(twin, plan, params, kept)
-        return _write(out, found, plan, params, provenance, f"{model}, {language}")
+        return _write(out, found, plan, params, provenance)
 
 
 def trained(loaded: Loaded, plan: Plan, params: Params, kept: Keep) -> Found:
@@ -92,7 +92,7 @@ def _fact_files(language: str) -> list[Path]:
 
 
 def _write(
-    out: Path, found: Mapping[str, Found], plan: Plan, params: Params, provenance: dict[str, Any], title: str
+    out: Path, found: Mapping[str, Found], plan: Plan, params: Params, provenance: dict[str, Any]
 ) -> dict[str, Any]:
     resampling = {"resamples": params["resamples"], "seed": params["seed"]}
     trees = {name: evidence.tree(one.lists, resampling) for name, one in found.items()}
@@ -107,9 +107,5 @@ def _write(
         "layer_curves": evidence.curve_table(by_layer["rewrite"], plan.traced, plan.compared, resampling),
         "sequence": evidence.sequence_table(best.damage),
     }  # fmt: skip
-    for name, table in tables.items():
-        files.write_csv(out / f"{name}.csv", table)
-    figures.draw(out, tables, trees, plan.layer, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    write_run(out, trees, tables, provenance)
     return trees

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from replications.report import plots
-from replications.rome_tracing.effects import KINDS
-from replications.rome_tracing.stimuli import CLASSES
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+
+    from replications.evidence.run import Run
 
 LABELS = {"state": "single states", "mlp": "MLPs, windows of 10", "attn": "attention, windows of 10"}
 # The paper's colours: states purple, MLPs green, attention red.
@@ -27,29 +26,32 @@ METRICS = {"p": "P(answer)", "logit_diff": "logit difference"}
 WIDTH = 5  # of the windows shown for the two corruptions: the middle of the three
 
 
-def draw(out: Path, tables: Mapping[str, pd.DataFrame], title: str) -> None:
-    """Write aie, severed and (where there are pairs) corruptions as SVG and PNG into `out`."""
-    draw_maps(out / "aie", tables["aie"], f"What restoring at a token and layer brings back of the answer ({title}")
+def draw(run: Run, out: Path, title: str) -> None:
+    """Write aie, severed and (where there are pairs) corruptions as SVG and PNG into `out`: of the last list of facts,
+    which on the paper's own models is the paper's."""
+    aie, severed = run.tables["aie"], run.tables["severed"]
+    last = aie["list"].iloc[-1]
+    draw_maps(out / "aie", _of(aie, last), f"What restoring at a token and layer brings back of the answer ({title}")
     what = "Restoring a state of the last subject token, with modules severed"
-    draw_severed(out / "severed", tables["severed"], f"{what} ({title}; 95 % bands)")
-    if "corruptions" in tables:
+    draw_severed(out / "severed", _of(severed, last), f"{what} ({title}; 95 % bands)")
+    if "corruptions" in run.tables:
         what = f"Restoring {WIDTH} MLPs at the last subject token"
-        draw_corruptions(out / "corruptions", tables["corruptions"], f"{what} ({title}; 95 % bands)")
+        draw_corruptions(out / "corruptions", _of(run.tables["corruptions"], last), f"{what} ({title}; 95 % bands)")
 
 
 def draw_maps(stem: Path, table: pd.DataFrame, title: str) -> None:
     """Layer x token class for the three kinds, trained weights then random ones, on one scale."""
     limit = max(0.01, table.loc[table["weights"] == "measured", "effect"].abs().max())
-    layers = sorted(table["layer"].unique())
-    with plots.drawn(stem, 2 * len(KINDS), width=13.5, height=4.4) as (figure, axes):
-        panels = [(weights, kind) for weights in plots.PANELS for kind in KINDS]
+    layers, classes = sorted(table["layer"].unique()), list(table["token"].unique())
+    with plots.drawn(stem, 2 * len(LABELS), width=13.5, height=4.4) as (figure, axes):
+        panels = [(weights, kind) for weights in plots.PANELS for kind in LABELS]
         for ax, (weights, kind) in zip(axes, panels, strict=True):
             part = table[(table["weights"] == weights) & (table["kind"] == kind)]
-            grid = part.pivot(index="layer", columns="token", values="effect").reindex(index=layers, columns=CLASSES)
+            grid = part.pivot(index="layer", columns="token", values="effect").reindex(index=layers, columns=classes)
             image = plots.heat_map(
                 ax,
                 grid.to_numpy(),
-                x=[plots.name(each) for each in CLASSES],
+                x=[plots.name(each) for each in classes],
                 ylabel="layer",
                 title=f"{LABELS[kind]}\n{plots.PANELS[weights]}",
                 limit=limit,
@@ -104,6 +106,11 @@ def _bands(
     axes.set_ylabel(ylabel)
     plots.whole_numbers(axes.xaxis)
     axes.set_title(title)
+
+
+def _of(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one list of facts."""
+    return table[table["list"] == name]
 
 
 def _same_scale(axes: list[Axes]) -> None:

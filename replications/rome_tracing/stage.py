@@ -19,9 +19,9 @@ import pandas as pd
 
 from replications.causal import experiment
 from replications.evidence import shards, stats
-from replications.files import write_csv, write_json
+from replications.evidence.run import write_run
 from replications.models.load import Loaded, load_model
-from replications.rome_tracing import corruption_effects, effects, figures, study, tables
+from replications.rome_tracing import corruption_effects, effects, study, tables
 from replications.rome_tracing.effects import Sample
 from replications.rome_tracing.stimuli import MIN_FACTS
 from replications.rome_tracing.study import Measured, Study
@@ -32,7 +32,7 @@ ROOM = "rome_tracing"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     experiment.check_decoder(ROOM, model)
     return measure(model=model, language=language, device=device, params=room_params(ROOM, profile), out=out)
 
@@ -55,7 +55,7 @@ def measure(*, model: str, language: str, device: str, params: Mapping[str, Any]
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])
         found["control"] = traced(studies, twin, "control")
-        return _write(out, found, studies, params, provenance, f"{model}, {language}")
+        return _write(out, found, studies, params, provenance)
 
 
 def _write(
@@ -64,7 +64,6 @@ def _write(
     studies: list[Study],
     params: Mapping[str, Any],
     provenance: dict[str, Any],
-    title: str,
 ) -> dict[str, Any]:
     trees: dict[str, Any] = {}
     frames: dict[str, list[pd.DataFrame]] = {}
@@ -78,15 +77,9 @@ def _write(
             if weights == "measured":
                 frames.setdefault("facts", []).append(per_fact.assign(list=one.name))
     written = {name: pd.concat(parts) for name, parts in frames.items()}
-    for name, frame in written.items():
-        write_csv(out / f"{name}.csv", frame)
-    shown = {name: frame[frame["list"] == studies[-1].name] for name, frame in written.items()}
-    figures.draw(out, shown, title)
     layers = next(iter(found["measured"].values())).layers.sampled
-    write_json(
-        out / "provenance.json", provenance | {"layers": layers, "lists": {one.name: one.counts for one in studies}}
-    )
-    write_json(out / "metrics.json", trees)
+    more = {"layers": layers, "lists": {one.name: one.counts for one in studies}}
+    write_run(out, trees, written, provenance | more)
     return trees
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from replications.report import plots
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from replications.evidence.run import Run
 
 COLOURS = {"standard": plots.RED, "topk": plots.BLUE, "batch_topk": plots.GREEN, "pca": plots.GREY, "random": plots.SKY}
 LABELS = {"standard": "L1", "topk": "TopK", "batch_topk": "BatchTopK", "pca": "PCA", "random": "random directions"}
@@ -15,11 +18,11 @@ SITES = {"resid_pre": "residual stream", "mlp_post": "MLP neurons", "mlp_out": "
 WEIGHTS = {"measured": "trained", "control": "random"}
 
 
-def draw(out: Path, tables: Mapping[str, pd.DataFrame], title: str) -> None:
-    """Write scores, density and training as SVG and PNG into `out`."""
-    draw_scores(out / "scores", tables["scores"], title)
-    draw_density(out / "density", tables["density"], title)
-    draw_training(out / "training", tables["training"], title)
+def draw(run: Run, out: Path, title: str) -> None:
+    """Write scores, density and training as SVG and PNG into `out`; the text is of many languages, whatever `title`."""
+    draw_scores(out / "scores", run.tables["scores"], run.model)
+    draw_density(out / "density", run.tables["density"], run.model)
+    draw_training(out / "training", run.tables["training"], run.model)
 
 
 def draw_scores(stem: Path, scores: pd.DataFrame, title: str) -> None:

@@ -20,16 +20,17 @@ from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
-from replications.files import write_csv, write_json
+from replications.evidence.run import write_run
+from replications.files import write_json
 from replications.models.load import Loaded, load_model
-from replications.sae import figures, measure, quantities
+from replications.sae import measure, quantities
 from replications.settings import room_params
 
 ROOM = "sae"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, dictionaries.json, the CSVs and the figures into `out`; returns the metrics.
+    """Write metrics.json, provenance.json, dictionaries.json and the tables into `out`; returns the metrics.
 
     The corpus is the same whatever `language` says: it holds 25. Refuses an encoder, which predicts no next token.
     """
@@ -50,7 +51,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     trees = {name: quantities.tree(part, learned[name], draws) for name, part in found.items()}
     if published:
         trees["measured"]["paper"] = quantities.of_published(published, draws)
-    return write(out, trees, found, learned, provenance, model)
+    return write(out, trees, found, learned, provenance)
 
 
 def learn(loaded: Loaded, text: Text, profile: str, params: dict[str, Any], *, twin_seed: int | None = None) -> Trained:
@@ -79,7 +80,7 @@ def account(text: Text, trained: Trained, params: dict[str, Any]) -> dict[str, A
 
 def write(
     out: Path, trees: dict[str, Any], found: dict[str, dict[str, measure.AtSite]], learned: dict[str, Trained],
-    provenance: dict[str, Any], title: str,
+    provenance: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """All files of the room."""
     tables = {
@@ -87,12 +88,8 @@ def write(
         "density": quantities.density_table(found),
         "training": quantities.training_table(learned),
     }
-    for name, table in tables.items():
-        write_csv(out / f"{name}.csv", table)
-    figures.draw(out, tables, title)
     manifests = {weights: {key: one.manifest[key] for key in ("files", "input_scales")} | {"folder": one.folder.name}
                  for weights, one in learned.items()}  # fmt: skip
     write_json(out / "dictionaries.json", manifests)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    write_run(out, trees, tables, provenance)
     return trees

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from replications.dictionaries import pages
-from replications.dictionaries.pages import Card, Context
+from replications.dictionaries import cards
+from replications.dictionaries.cards import Card, Context
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
 from replications.models.families import as_map, of, projection
@@ -24,38 +24,22 @@ from replications.sae_features.units import RANDOM
 
 CONTEXTS, AROUND, TOKENS = 5, 9, 8  # shown of a feature: contexts, tokens to either side, tokens of the logit effect
 WANTED = {PROXY: "{}, followed by its tokens", MEMBER: "{}, followed as such"}  # by what a feature was chosen to follow
-KINDS = {"standard": "L1", "topk": "TopK", "batch_topk": "BatchTopK"}
 FACTS = {"correlation": "correlation", "share_active": "of its active tokens in the class",
          "share_strong": "of its strongly active ones", "recall": "of the class it is active on"}  # fmt: skip
-INTRODUCTION = (
-    "Features chosen on training text, and everything else measured on held-out text. For each class of tokens there "
-    "is the feature whose activation correlates best with how typical a token is of the class (followed by its "
-    "tokens), and the one that correlates best with being in it (followed as such): the best there is, which need not"
-    " be good. F1 is the harmonic mean of the share of its active tokens that are in the class and of the share of "
-    "the class on which it is active; strongly active is above half of its largest activation in training. Then come "
-    "the features that the example neuron falls apart into, and some drawn at random. Contexts are the strongest "
-    "ones, at most one of a window, shaded by activation, with the kind of text they come from; those whose strongest"
-    " token is not in the class say so. Promoted and suppressed tokens are those whose logits the feature's direction"
-    " moves most, by the direct path alone."
-)
-INDEXED = (
-    "One page for each dictionary that was trained at a hook point; below each, its cards and what was measured on "
-    "held-out text. Best match means: of all features of that dictionary, chosen on training text."
-)
 
 
-def pages_of(out: Path, loaded: Loaded, found: Mapping[str, AtSite], sample: Sample, title: str) -> list[Path]:
-    """One page per trained dictionary of every hook point, <site>.<kind>.html, and index.html, which leads to them."""
-    made = {}
-    for at in found.values():
-        for kind, each in at.found.items():
-            if kind in at.dictionaries and kind != RANDOM:
-                one = at.dictionaries[kind]
-                cards = [_card(loaded, at, each, one, unit, sample) for unit in _in_order(each)]
-                heading = f"Features of {title}: {at.site}, {KINDS[kind]} dictionary of {one.h} features"
-                made[f"{at.site.name}.{kind}.html"] = (heading, cards)
-    written = [pages.write_page(out / name, heading, INTRODUCTION, cards) for name, (heading, cards) in made.items()]
-    return [*written, pages.write_index(out / pages.INDEX, f"Feature cards of {title}", INDEXED, made)]
+def tree(loaded: Loaded, found: Mapping[str, AtSite], sample: Sample) -> dict[str, Any]:
+    """What the pages show: one per trained dictionary of every hook point, with its site, kind, size and cards."""
+    return {
+        "pages": [
+            {"site": at.site.name, "layer": at.site.layer, "kind": kind, "features": one.h,
+             "cards": [asdict(_card(loaded, at, at.found[kind], one, unit, sample))
+                       for unit in _in_order(at.found[kind])]}
+            for at in found.values()
+            for kind, one in at.dictionaries.items()
+            if kind != RANDOM
+        ]
+    }  # fmt: skip
 
 
 def _in_order(found: Found) -> list[int]:
@@ -69,12 +53,12 @@ def _card(loaded: Loaded, at: AtSite, found: Found, one: Dictionary, unit: int, 
     raised, lowered = (_texts(loaded, ids) for ids in effect(loaded, at.site, one.W_dec[unit]))
     a = torch.from_numpy(found.shown[unit])
     mine = _classes(found, unit, sample)
-    places = pages.top_positions(a, CONTEXTS)
+    places = cards.top_positions(a, CONTEXTS)
     shown = tuple(_context(sample, a, place, list(mine)) for place in places)
     inside = torch.from_numpy(sample.measured_on.inside[..., list(mine)].any(axis=-1))
-    bars = pages.histogram(a.flatten(), inside.flatten(), f"in {_either(sample, list(mine))}")
+    bars = cards.histogram(a.flatten(), inside.flatten(), f"in {_either(sample, list(mine))}")
     label = _label(at, found, unit, sample, places)
-    return Card(unit, label, _facts(found, unit, a, sample), raised, lowered, shown, bars)
+    return Card(unit, label, tuple(_facts(found, unit, a, sample).items()), raised, lowered, shown, bars)
 
 
 def _classes(found: Found, unit: int, sample: Sample) -> dict[int, str]:
@@ -132,7 +116,7 @@ def _context(sample: Sample, a: Float[Tensor, "w t"], place: tuple[int, int], cl
     kind = sample.contexts[part.labelled.context[window]]
     note = f"[{kind}, not {_either(sample, classes)}]" if inside is False else f"[{kind}]"
     pieces = part.labelled.pieces(window)
-    return pages.context(pieces, a[window].tolist(), at, around=AROUND, note=note, inside=inside)
+    return cards.context(pieces, a[window].tolist(), at, around=AROUND, note=note, inside=inside)
 
 
 @torch.no_grad()
@@ -147,7 +131,7 @@ def effect(loaded: Loaded, site: Site, row: Float[Tensor, " d"]) -> tuple[Tensor
         direction = row @ as_map(projection(model, site.layer))
     final = of(model).final
     direction = (final(model, direction[None]) - final(model, torch.zeros_like(direction)[None]))[0]
-    return pages.logit_effect(direction, model.get_output_embeddings().weight, TOKENS)
+    return cards.logit_effect(direction, model.get_output_embeddings().weight, TOKENS)
 
 
 def _texts(loaded: Loaded, ids: Tensor) -> tuple[str, ...]:

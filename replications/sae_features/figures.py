@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from replications.report import plots
-from replications.sae_features.measure import AtSite
-from replications.sae_features.sample import Sample
+from replications.report import pages, plots
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from replications.evidence.run import Run
 
 STYLE = {  # colour, marker, label
     "standard": (plots.RED, "o", "L1 feature"), "topk": (plots.BLUE, "s", "TopK feature"),
@@ -23,15 +25,47 @@ PANELS = {
     ("proxy", "correlation"): "correlation with how\ntypical a token is of the class",
     ("member", "share_strong"): "share of strong activations\nin the class",
 }
-SHOWN = 8  # contexts of the example
+NEURONS = "mlp_post"  # the hook point whose units are neurons, which split
+SHOWN, BARS = 8, 6  # of the example: contexts, and bars, the neuron's among them
+KINDS = {"standard": "L1", "topk": "TopK", "batch_topk": "BatchTopK"}
+INTRODUCTION = (
+    "Features chosen on training text, and everything else measured on held-out text. For each class of tokens there "
+    "is the feature whose activation correlates best with how typical a token is of the class (followed by its "
+    "tokens), and the one that correlates best with being in it (followed as such): the best there is, which need not"
+    " be good. F1 is the harmonic mean of the share of its active tokens that are in the class and of the share of "
+    "the class on which it is active; strongly active is above half of its largest activation in training. Then come "
+    "the features that the example neuron falls apart into, and some drawn at random. Contexts are the strongest "
+    "ones, at most one of a window, shaded by activation, with the kind of text they come from; those whose strongest"
+    " token is not in the class say so. Promoted and suppressed tokens are those whose logits the feature's direction"
+    " moves most, by the direct path alone."
+)
+INDEXED = (
+    "One page for each dictionary that was trained at a hook point; below each, its cards and what was measured on "
+    "held-out text. Best match means: of all features of that dictionary, chosen on training text."
+)
 
 
-def draw(out: Path, tables: Mapping[str, pd.DataFrame], trees: Mapping[str, Any], at: AtSite | None, sample: Sample,
-         title: str) -> None:  # fmt: skip
-    """Write specificity and, where MLP neurons were measured, splitting as SVG and PNG into `out`."""
-    draw_specificity(out / "specificity", tables["specificity"], title)
-    if at is not None:
-        draw_splitting(out / "splitting", tables["splitting"], trees, at, sample, title)
+def draw(run: Run, out: Path, title: str) -> None:
+    """Write specificity and, where MLP neurons were measured, splitting as SVG and PNG into `out`; and cards/.
+
+    The text is of many languages, whatever `title` says.
+    """
+    draw_specificity(out / "specificity", run.tables["specificity"], run.model)
+    if "splitting" in run.tables:
+        draw_splitting(out / "splitting", run, run.model)
+    draw_cards(out / "cards", run.tree("cards")["pages"], run.model)
+
+
+def draw_cards(out: Path, listed: Sequence[Mapping[str, Any]], title: str) -> None:
+    """One page per trained dictionary of every hook point, <site>.<kind>.html, and index.html, which leads to them."""
+    made = {}
+    for page in listed:
+        site, kind = page["site"], page["kind"]
+        what = f"{site}.{page['layer']}, {KINDS[kind]} dictionary of {page['features']} features"
+        made[f"{site}.{kind}.html"] = (f"Features of {title}: {what}", page["cards"])
+    for name, (heading, cards) in made.items():
+        pages.write_page(out / name, heading, INTRODUCTION, cards)
+    pages.write_index(out / pages.INDEX, f"Feature cards of {title}", INDEXED, made)
 
 
 def draw_specificity(stem: Path, table: pd.DataFrame, title: str) -> None:
@@ -75,14 +109,12 @@ def _markers(ax: Any, part: pd.DataFrame, names: list[str]) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5)
 
 
-def draw_splitting(
-    stem: Path, table: pd.DataFrame, trees: Mapping[str, Any], at: AtSite, sample: Sample, title: str
-) -> None:
+def draw_splitting(stem: Path, run: Run, title: str) -> None:
     """Selectivity of neurons and of the features they split into; means beside controls; the example."""
     with plots.drawn(stem, 3, width=14, height=3.8) as (figure, axes):
-        _scatter(axes[0], table)
-        _means(axes[1], trees, at.site.name)
-        _example(axes[2], at, sample)
+        _scatter(axes[0], run.tables["splitting"])
+        _means(axes[1], run.metrics)
+        _example(axes[2], run.tables["example"])
         figure.suptitle(f"Neurons in unrelated contexts, and the features they fall apart into ({title})")
 
 
@@ -97,12 +129,12 @@ def _scatter(ax: Any, table: pd.DataFrame) -> None:
     ax.legend(frameon=False, fontsize=8, loc="lower right", markerscale=3)
 
 
-def _means(ax: Any, trees: Mapping[str, Any], site: str) -> None:
+def _means(ax: Any, trees: Mapping[str, Any]) -> None:
     """Effective number of contexts, neurons beside features."""
-    kinds = [kind for kind in STYLE if "splitting" in trees["measured"].get(site, {}).get(kind, {})]
+    kinds = [kind for kind in STYLE if "splitting" in trees["measured"].get(NEURONS, {}).get(kind, {})]
     for i, kind in enumerate(kinds):
         for shift, weights in ((-0.12, "measured"), (0.12, "control")):
-            found = trees[weights].get(site, {}).get(kind, {}).get("splitting", {})
+            found = trees[weights].get(NEURONS, {}).get(kind, {}).get("splitting", {})
             for metric, colour, marker in (("neuron_contexts", plots.BLACK, "x"),
                                            ("feature_contexts", STYLE[kind][0], STYLE[kind][1])):  # fmt: skip
                 leaf = found.get(metric, {"value": None})
@@ -117,21 +149,19 @@ def _means(ax: Any, trees: Mapping[str, Any], site: str) -> None:
     ax.set_title("kinds of text: neurons (x) and their features\n(right of each pair: random weights)")
 
 
-def _example(ax: Any, at: AtSite, sample: Sample) -> None:
+def _example(ax: Any, table: pd.DataFrame) -> None:
     """Shares of the energy of the example neuron, and of its features, by kind of text (held-out)."""
-    shown = [kind for kind in ("standard", "batch_topk", "topk") if kind in at.found and at.found[kind].example]
-    if not shown:
+    if table.empty:
         ax.set_title("no neuron lies in unrelated contexts")
         return
-    found, basis = at.found[shown[0]], at.found[at.basis]
-    part = found.example
-    bars = [(f"neuron\n{basis.label(part.unit)}", basis.answers.responses[part.unit])]
-    bars += [(f"feature\n{unit}", found.answers.responses[unit]) for unit in part.features[:5]]
-    energies = np.array([row**2 / max((row**2).sum(), 1e-30) for _, row in bars])
+    contexts = list(table["context"].unique())
+    bars = [(f"{kind}\n{unit}", part["energy"].to_numpy())
+            for (kind, unit), part in table.groupby(["kind", "unit"], sort=False)][:BARS]  # fmt: skip
+    energies = np.array([energy for _, energy in bars])
     order = np.argsort(-energies.max(axis=0), kind="stable")[:SHOWN]
     bottom = np.zeros(len(bars))
     for i, c in enumerate(order):
-        ax.bar(range(len(bars)), energies[:, c], bottom=bottom, color=f"C{i}", label=sample.contexts[c], width=0.7)
+        ax.bar(range(len(bars)), energies[:, c], bottom=bottom, color=f"C{i}", label=contexts[c], width=0.7)
         bottom += energies[:, c]
     ax.bar(range(len(bars)), 1 - bottom, bottom=bottom, color="0.85", label="others", width=0.7)
     ax.set_xticks(range(len(bars)), [name for name, _ in bars])

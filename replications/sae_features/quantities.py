@@ -16,6 +16,9 @@ from replications.sae_features.specificity import METRICS, Draw, average, share
 from replications.sae_features.splitting import Split
 
 LIKE_A_NEURON = 0.3  # correlation (Templeton et al. 2024)
+EXAMPLE_OF = ("standard", "batch_topk", "topk")  # whose example is shown
+SPLITTING = ["kind", "neuron", "example", "top_contexts", "features", "owned", "meanings", "accounted",
+             "neuron_selectivity", "feature_selectivity", "neuron_contexts", "feature_contexts"]  # fmt: skip
 Draws = Mapping[str, int]
 
 
@@ -143,4 +146,21 @@ def splitting_table(at: AtSite, sample: Sample) -> pd.DataFrame:
                 "neuron_contexts": basis.answers.concepts[part.unit],
                 "feature_contexts": found.answers.concepts[own].mean(),
             })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=SPLITTING)
+
+
+def example_table(at: AtSite, sample: Sample) -> pd.DataFrame:
+    """kind (neuron, feature), unit, context, energy: in which kinds of text the energy of the example neuron lies, and
+    that of the features it falls apart into (held-out); of the first of EXAMPLE_OF that has an example."""
+    kind = next((kind for kind in EXAMPLE_OF if kind in at.found and at.found[kind].example), None)
+    rows = []
+    if kind is not None:
+        found, basis = at.found[kind], at.found[at.basis]
+        part = found.example
+        units = [(at.basis, basis.label(part.unit), basis.answers.responses[part.unit])]
+        units += [("feature", str(unit), found.answers.responses[unit]) for unit in part.features]
+        rows = [{"kind": of, "unit": name, "context": context, "energy": energy}
+                for of, name, response in units
+                for context, energy in zip(sample.contexts, response**2 / max((response**2).sum(), 1e-30), strict=True)
+                ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["kind", "unit", "context", "energy"])

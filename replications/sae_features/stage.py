@@ -13,14 +13,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from replications import progress
 from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Trained
 from replications.errors import Refusal
-from replications.files import write_csv, write_json
+from replications.evidence.run import write_run, write_tree
 from replications.models.load import load_model
-from replications.sae_features import cards, figures, measure, quantities, sample
+from replications.sae_features import cards, measure, quantities, sample
 from replications.sae_features.measure import AtSite
 from replications.sae_features.sample import Sample
 from replications.settings import room_params
@@ -29,7 +31,7 @@ ROOM, LEARNED = "sae_features", "sae"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs, figures and cards into `out`; returns the metrics.
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics.
 
     The corpus is the same whatever `language` says: it holds 25. Refuses an encoder, which has no logits to act on.
     """
@@ -44,7 +46,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     with progress.step("trained weights"):
         found = {"measured": measure.at_sites(loaded, trained, taken, params, learned["k"])}
     with progress.step("feature cards"):
-        cards.pages_of(out / "cards", loaded, found["measured"], taken, model)
+        write_tree(out, "cards", cards.tree(loaded, found["measured"], taken))
     provenance = experiment.provenance(loaded, params, device) | account(trained, taken)
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=learned["seed"])
@@ -53,7 +55,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         found["control"] = measure.at_sites(twin, theirs, taken, params, learned["k"])
     draws = {"resamples": params["resamples"], "seed": params["seed"]}
     trees = {weights: quantities.tree(part, taken, draws) for weights, part in found.items()}
-    write(out, trees, found["measured"], taken, provenance, model)
+    write_run(out, trees, tables(trees, found["measured"], taken), provenance)
     return trees
 
 
@@ -72,16 +74,11 @@ def account(trained: Trained, taken: Sample) -> dict[str, Any]:
     }
 
 
-def write(
-    out: Path, trees: dict[str, Any], found: dict[str, AtSite], taken: Sample, provenance: dict[str, Any], title: str
-) -> None:
-    """All files of the room but the cards."""
+def tables(trees: dict[str, Any], found: dict[str, AtSite], taken: Sample) -> dict[str, pd.DataFrame]:
+    """The tables by name; those of neurons where the room measures them."""
+    made = {"specificity": quantities.specificity_table(trees, found, taken)}
     neurons = next((at for at in found.values() if at.basis == "neuron"), None)
-    tables = {"specificity": quantities.specificity_table(trees, found, taken)}
     if neurons is not None:
-        tables["splitting"] = quantities.splitting_table(neurons, taken)
-    for name, table in tables.items():
-        write_csv(out / f"{name}.csv", table)
-    figures.draw(out, tables, trees, neurons, taken, title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+        made["splitting"] = quantities.splitting_table(neurons, taken)
+        made["example"] = quantities.example_table(neurons, taken)
+    return made

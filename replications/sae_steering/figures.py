@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from replications.report import plots
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from replications.evidence.run import Run
 
 COLOURS = {"feature": plots.RED, "difference_of_means": plots.BLUE, "prompt": plots.GREEN, "random": plots.GREY}
 LABELS = {"feature": "feature clamped", "difference_of_means": "difference of means", "prompt": "asked in words",
@@ -17,10 +21,11 @@ LABELS = {"feature": "feature clamped", "difference_of_means": "difference of me
 SCORES = {"lexical": "words of the concept (share)", "likelihood": "what it is about (nats)"}
 
 
-def draw(out: Path, steering: pd.DataFrame, tree: Mapping[str, Any], limit: float, title: str) -> None:
-    """Write frontier and concepts as SVG and PNG into `out`."""
-    draw_frontier(out / "frontier", steering[steering["weights"] == "measured"], limit, title)
-    draw_concepts(out / "concepts", tree, title)
+def draw(run: Run, out: Path, title: str) -> None:
+    """Write frontier and concepts as SVG and PNG into `out`; prompts are English whatever `title` says."""
+    steering, limit = run.tables["steering"], run.provenance["params"]["limits"]["perplexity"]
+    draw_frontier(out / "frontier", steering[steering["weights"] == "measured"], limit, run.model)
+    draw_concepts(out / "concepts", run.metrics["measured"], run.model)
 
 
 def draw_frontier(stem: Path, table: pd.DataFrame, limit: float, title: str) -> None:

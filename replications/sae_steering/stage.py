@@ -22,9 +22,9 @@ from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
 from replications.evidence import stats
-from replications.files import write_csv, write_json
+from replications.evidence.run import write_run
 from replications.models.load import Loaded, load_model
-from replications.sae_steering import directions, figures, measure, quantities, tables
+from replications.sae_steering import directions, measure, quantities, tables
 from replications.sae_steering.concepts import Concepts, read_concepts
 from replications.sae_steering.measure import Bench
 from replications.sae_steering.quantities import Limits, Measured
@@ -35,7 +35,7 @@ SITE, KIND = "resid_pre", "batch_topk"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics.
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics.
 
     Prompts and concepts are English whatever `language` says. Refuses an encoder, which does not generate.
     """
@@ -55,7 +55,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     with progress.step("random weights"):
         found["control"] = one(twin, learned, text, concepts, params, params["twin_prompts"])
     trees = {weights: tree(each, params) for weights, each in found.items()}
-    return write(out, trees, found, provenance, model, params)
+    return write(out, trees, found, provenance, params)
 
 
 def one(
@@ -98,15 +98,14 @@ def account(trained: Trained) -> dict[str, Any]:
 
 
 def write(
-    out: Path, trees: dict[str, Any], found: dict[str, Measured], provenance: dict[str, Any], title: str,
+    out: Path, trees: dict[str, Any], found: dict[str, Measured], provenance: dict[str, Any],
     params: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """All files of the room."""
-    steering = tables.steering(found)
-    write_csv(out / "steering.csv", steering)
-    write_csv(out / "features.csv", tables.features(found))
-    write_csv(out / "samples.csv", tables.samples(found["measured"], params["samples"]))
-    figures.draw(out, steering, trees["measured"], params["limits"]["perplexity"], title)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", trees)
+    made = {
+        "steering": tables.steering(found),
+        "features": tables.features(found),
+        "samples": tables.samples(found["measured"], params["samples"]),
+    }
+    write_run(out, trees, made, provenance)
     return trees

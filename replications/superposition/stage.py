@@ -15,21 +15,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from replications import progress
 from replications.errors import Refusal
+from replications.evidence.run import write_run
 from replications.evidence.shards import Keep, keep
-from replications.files import write_csv, write_json
 from replications.settings import room_params
-from replications.superposition import experiments, figures, phases, quantities, tables
+from replications.superposition import experiments, phases, quantities, tables
 from replications.superposition.training import Trained, untrained
 
 ROOM, MODEL, LANGUAGE = "superposition", "toy", "en"
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     if (model, language) != (MODEL, LANGUAGE):
         wanted = f"model should be {MODEL} and language {LANGUAGE}"
         raise Refusal(f"room {ROOM} trains toy models on drawn inputs: {wanted}, not {model} and {language}")
@@ -98,9 +99,8 @@ def _write(
         "geometry": tables.plane(trained),
         "plateaus": tables.plateaus(trained["plateaus"], densities),
         "phases": tables.phase_cells(trained, params["phase_cells"]),
+        "sizes": tables.sizes(),
+        "vectors": tables.vectors(trained["sparsity"]),
+        "dimensions": tables.dimensions(trained["plateaus"], densities),
     }
-    for name, rows in made.items():
-        write_csv(out / f"{name}.csv", rows)
-    figures.draw(out, trained, densities, made["phases"], params["phase_cells"])
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", tree)
+    write_run(out, tree, {name: pd.DataFrame(rows) for name, rows in made.items()}, provenance)

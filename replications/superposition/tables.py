@@ -1,4 +1,4 @@
-"""The tidy tables of the room: one row per model, per feature histogram bin, or per cell of a phase diagram."""
+"""The tidy tables of the room: one row per model, per bin of a histogram, per feature, or per cell of a diagram."""
 
 from __future__ import annotations
 
@@ -44,6 +44,33 @@ def plateaus(trained: Trained, densities: Sequence[float]) -> list[Row]:
             if count
         ]
     return rows
+
+
+def dimensions(trained: Trained, densities: Sequence[float]) -> list[Row]:
+    """D* by density and seed."""
+    dstar = geometry.dimensions_per_feature(trained.W).tolist()
+    return [
+        {"density": density, "seed": seed, "dimensions_per_feature": value}
+        for density, values in zip(densities, dstar, strict=True)
+        for seed, value in enumerate(values)
+    ]
+
+
+def vectors(trained: Trained) -> list[Row]:
+    """Features in the plane (x, y) of the best model of each density of GEOMETRY, and the figure that they form."""
+    return [
+        {"density": density, "figure": geometry.figure(W), "feature": feature, "x": x, "y": y}
+        for density, W in zip(experiments.GEOMETRY.values(), trained.best(), strict=True)
+        for feature, (x, y) in enumerate(W.tolist())
+    ]
+
+
+def sizes() -> list[Row]:
+    """features, dimensions and importance (base^i of feature i) of the experiments in the other tables."""
+    even = {"plateaus": experiments.PLATEAUS, **phases.SHAPES}
+    whole = experiments.SWEEPS | {name: (*size, 1.0) for name, size in even.items()}
+    names = ("features", "dimensions", "importance")
+    return [{"experiment": name, **dict(zip(names, size, strict=True))} for name, size in whole.items()]
 
 
 def phase_cells(trained: Mapping[str, Trained], cells: int) -> list[Row]:

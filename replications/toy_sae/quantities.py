@@ -76,6 +76,18 @@ def of_controls(found: Mapping[str, Mapping[int, Array]], draws: Mapping[str, in
     return tree | {"best": tree[winner]}
 
 
+def recovery_table(cosines: Mapping[int, Array], controls: Mapping[str, Mapping[int, Array]]) -> list[dict[str, Any]]:
+    """directions (autoencoder or a control), units, feature, cosine: the largest with each true feature, of the best
+    dictionary and of the controls of its size."""
+    h, i = best_cell(cosines)
+    found = {"autoencoder": cosines[h][i]} | {name: by_size[h] for name, by_size in controls.items()}
+    return [
+        {"directions": name, "units": h, "feature": feature, "cosine": cosine}
+        for name, row in found.items()
+        for feature, cosine in enumerate(row.tolist())
+    ]
+
+
 def of_data(counts: Array, empty: int, draws: Mapping[str, int]) -> dict[str, Any]:
     """Active true features per input, and how many inputs have none."""
     weights = stats.resample_weights(len(counts), **draws)

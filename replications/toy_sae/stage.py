@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -25,10 +26,10 @@ from replications import progress
 from replications.catalogue import store
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.errors import Refusal
+from replications.evidence.run import write_run
 from replications.evidence.shards import Keep, keep
-from replications.files import write_csv, write_json
 from replications.settings import room_params
-from replications.toy_sae import article, figures, quantities, recovery
+from replications.toy_sae import article, quantities, recovery
 from replications.toy_sae.ground_truth import GroundTruth, codes, make_truth
 from replications.toy_sae.training import Recipe, by_size, flat, train
 
@@ -38,7 +39,7 @@ CORRELATED_RATIO = 2  # size of the dictionaries on correlated features
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json, the CSVs and the figures into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     if (model, language) != (MODEL, LANGUAGE):
         wanted = f"model should be {MODEL} and language {LANGUAGE}"
         raise Refusal(f"room {ROOM} trains on drawn activations: {wanted}, not {model} and {language}")
@@ -135,9 +136,9 @@ def _write(
     listed, related = alphas(params), found["correlated"]
     rows = quantities.table(found["cosines"], found["larger"], found["fits"], listed, G, "independent")
     rows += quantities.table(related["cosines"], {}, related["fits"], listed, G, "correlated")
-    write_csv(out / "grid.csv", rows)
-    concepts = article.table(found["article"])
-    write_csv(out / "article.csv", concepts)
-    figures.draw(out, rows, found, concepts, G)
-    write_json(out / "provenance.json", provenance)
-    write_json(out / "metrics.json", tree)
+    made = {
+        "grid": rows,
+        "recovery": quantities.recovery_table(found["cosines"], found["controls"]),
+        "article": article.table(found["article"]),
+    }
+    write_run(out, tree, {name: pd.DataFrame(listed) for name, listed in made.items()}, provenance)

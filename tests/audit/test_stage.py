@@ -4,19 +4,20 @@ import csv
 import json
 from pathlib import Path
 
+import drawn
 import pytest
 
 from replications.audit import stage
-from replications.audit.figures import scaled_residual
 from replications.audit.tables import checks, read_tables
 from replications.claims.compare import judge
 from replications.claims.evidence import find, read_evidence
 from replications.claims.schema import read_claims
 from replications.errors import Refusal
+from replications.evidence.run import Run
 
 CLAIMS = read_claims(Path(stage.__file__).with_name("claims.yaml"))
 RUN = {"model": "printed", "language": "en", "device": "cpu", "profile": "default"}
-FILES = {"metrics.json", "provenance.json", "recomputed.csv", "residuals.svg", "residuals.png"}
+FILES = drawn.evidence("recomputed", "residuals")
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +39,13 @@ def by_path():
 
 def test_two_runs_write_the_same_bytes(out, tmp_path):
     stage.run(**RUN, out=tmp_path)
-    assert {file.name for file in out.iterdir()} == FILES
+    assert drawn.files(out) == FILES
     assert all((tmp_path / name).read_bytes() == (out / name).read_bytes() for name in FILES)
 
 
 def test_metrics_csv_and_provenance_tell_one_story(out):
     tree = json.loads((out / "metrics.json").read_text())["measured"]
-    rows = list(csv.DictReader((out / "recomputed.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((out / "tables" / "recomputed.csv").read_text().splitlines()))
     assert {(table, row) for table in tree for row in tree[table]} == {(r["table"], r["row"]) for r in rows}
     for row in rows:
         leaf = tree[row["table"]][row["row"]]
@@ -80,7 +81,9 @@ def test_a_tolerance_is_the_slack_of_rounding_and_no_more(claim, by_path):
     assert check.slack - 1e-9 <= claim.tolerance <= 1.1 * check.slack + 1e-9
 
 
-def test_the_figure_separates_what_rounding_explains(by_path):
-    equalities = [check for check in by_path.values() if check.sense == "equals"]
-    assert all(abs(scaled_residual(check)) <= 1 + 1e-6 for check in equalities if check.agrees)
-    assert all(abs(scaled_residual(check)) > 1 for check in equalities if not check.agrees)
+def test_residuals_separate_what_rounding_explains(out, by_path, tmp_path):
+    table = Run(out).tables["residuals"]
+    assert len(table) == sum(check.sense == "equals" for check in by_path.values())
+    assert (table.loc[table["agrees"], "of_slack"].abs() <= 1 + 1e-6).all()
+    assert (table.loc[~table["agrees"], "of_slack"].abs() > 1).all()
+    assert drawn.draw("audit", out, tmp_path) == drawn.pictures("residuals")

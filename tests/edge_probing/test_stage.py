@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import drawn
 import pytest
 import torch
 from tiny_models import tiny_model
@@ -60,9 +61,8 @@ def ready(monkeypatch, cache):
 def test_the_stage_writes_whole_evidence(ready, tmp_path):
     out = tmp_path / "reports" / "edge_probing" / "tiny" / "en"
     trees = stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
-    names = {path.name for path in out.iterdir()}
-    drawings = {f"{stem}.{kind}" for stem in ("bars", "deltas", "curves") for kind in ("svg", "png")}
-    assert names == {"metrics.json", "provenance.json", "curves.csv"} | drawings
+    assert drawn.files(out) == drawn.evidence("curves")
+    assert drawn.draw("edge_probing", out, tmp_path) == drawn.pictures("bars", "deltas", "curves")
     evidence = read_evidence(out / "metrics.json")
     assert set(evidence.measured["f1_full"]) == set(evidence.control["f1_full"]) == {"pos", "deps"}
     told = json.loads((out / "provenance.json").read_text())

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import drawn
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from ioi_circuit.conftest import circuit_prompts
 
 from replications.claims.evidence import without_places
 from replications.claims.ledger import load_claims
+from replications.evidence.run import Run, write_tables
 from replications.ioi_circuit import attention, classes, figures, quantities, tables
 from replications.ioi_circuit.circuit import MAPS, OTHER, Circuit
 from replications.ioi_circuit.measure import Findings
@@ -139,10 +141,35 @@ def test_tables(found):
 def test_figures_are_drawn(found, tmp_path):
     heads = tables.head_table(found)
     both = pd.concat([heads.assign(weights="measured"), heads.assign(weights="control")])
-    figures.draw(tmp_path, both, tables.class_table(found), found, "tiny, en")
-    for name in ("dla", "paths", "attention", "classes"):
-        assert (tmp_path / f"{name}.svg").stat().st_size > 1000
-        assert (tmp_path / f"{name}.png").is_file()
+    made = {"heads": both, "classes": tables.class_table(found), "prompts": tables.prompt_table(found),
+            "attention": tables.attention_table(found)}  # fmt: skip
+    write_tables(tmp_path / "run", made)
+    stems = ("dla", "paths", "attention", "classes")
+    assert drawn.draw("ioi_circuit", tmp_path / "run", tmp_path) == drawn.pictures(*stems)
+
+
+def test_attention_is_of_the_head_that_writes_most(found):
+    table = tables.attention_table(found)
+    assert table.groupby("class").size().to_dict() == {"name_mover": N, "negative_name_mover": N}
+    mover = table[table["class"] == "name_mover"]
+    assert set(zip(mover["layer"], mover["head"], strict=True)) == {MOVER}
+    assert mover["written"].tolist() == found.observed.arrays["heads_io"][MOVER].tolist()
+    assert mover["attention"].tolist() == found.observed.attention["END_IO"][MOVER].tolist()
+
+
+def test_a_circuit_without_movers_has_nothing_to_scatter(found, tmp_path):
+    none = {name: [] for name in classes.CLASSES}
+    table = tables.attention_table(replace(found, circuit=replace(found.circuit, classes=none)))
+    assert list(table.columns) == ["class", "layer", "head", "attention", "written"]
+    write_tables(tmp_path, {"attention": table})
+    read = Run(tmp_path).tables["attention"]
+    assert read.empty
+    figures.draw_attention(tmp_path / "attention", read, "tiny, en")
+    assert drawn.pictures("attention") < drawn.files(tmp_path)
+
+
+def test_figures_colour_the_classes_in_their_order():
+    assert tuple(figures.plots.HEADS) == classes.CLASSES
 
 
 def test_every_claim_names_a_quantity_of_this_form(tree):

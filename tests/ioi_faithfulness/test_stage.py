@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import drawn
 import pytest
 import torch
 
@@ -38,16 +39,15 @@ def written(helpers, tmp_path_factory):
     smaller = {name: heads for name, heads in helpers.CLASSES.items() if name != "s_inhibition"}
     tested = {"found": Circuit(smaller), "paper": at.circuit}
     made = measured(at, helpers, tested, helpers.keep)
-    tree = stage._write(out, made, made["adversarial"], tested, helpers.PARAMS, {"versions": {}}, "tiny, en")
+    tree = stage._write(out, made, made["adversarial"], tested, helpers.PARAMS, {"versions": {}})
     return out, tree
 
 
-def test_everything_is_written(written):
+def test_everything_is_written_and_drawn(written, tmp_path):
     out, tree = written
-    names = {file.name for file in out.iterdir()}
-    figures = {f"{stem}.{kind}" for stem in ("faithfulness", "completeness", "minimality", "adversarial")
-               for kind in ("svg", "png")}  # fmt: skip
-    assert names == {f"{name}.csv" for name in FILES} | figures | {"metrics.json", "provenance.json"}
+    assert drawn.files(out) == drawn.evidence(*FILES)
+    stems = ("faithfulness", "completeness", "minimality", "adversarial")
+    assert drawn.draw("ioi_faithfulness", out, tmp_path) == drawn.pictures(*stems)
     assert read_json(out / "metrics.json").keys() == tree.keys() == {"measured", "control"}
 
 
@@ -76,13 +76,13 @@ def test_tables_hold_the_numbers_of_the_tree(written):
     import pandas as pd
 
     out, tree = written
-    whole = pd.read_csv(out / "completeness.csv").query("kind == 'none' and circuit == 'paper'").iloc[0]
+    whole = pd.read_csv(out / "tables" / "completeness.csv").query("kind == 'none' and circuit == 'paper'").iloc[0]
     kept = tree["measured"]["paper"]["faithfulness"]
     assert whole["inside"] == pytest.approx(kept["circuit"]["value"], rel=1e-4)
     assert whole["model"] == pytest.approx(kept["model"]["value"], rel=1e-4)
-    heads = pd.read_csv(out / "minimality.csv").query("circuit == 'paper'")
+    heads = pd.read_csv(out / "tables" / "minimality.csv").query("circuit == 'paper'")
     assert heads["score"].min() == pytest.approx(tree["measured"]["paper"]["minimality"]["smallest"]["value"], rel=1e-4)
-    sets = pd.read_csv(out / "completeness.csv").groupby(["circuit", "kind"]).size()
+    sets = pd.read_csv(out / "tables" / "completeness.csv").groupby(["circuit", "kind"]).size()
     assert sets["found"].to_dict() == {"none": 1, "class": 6, "random": 5, "greedy": 2}
 
 

@@ -1,8 +1,10 @@
 """Figures: which are drawn, with which panels, and the same bytes for the same numbers."""
 
+import drawn
 import pandas as pd
 import pytest
 
+from replications.evidence.run import write_tables
 from replications.layer_probing import figures
 
 
@@ -26,8 +28,8 @@ USE = curves("use", *(f"{what}, {name}" for what in ("word", "class") for name i
     ],
 )
 def test_a_figure_for_everything_that_was_measured(tmp_path, frames, stems):
-    figures.draw(tmp_path, pd.concat(frames), "a model, en")
-    assert {path.name for path in tmp_path.iterdir()} == {f"{s}.{kind}" for s in stems for kind in ("svg", "png")}
+    write_tables(tmp_path / "run", {"curves": pd.concat(frames)})
+    assert drawn.draw("layer_probing", tmp_path / "run", tmp_path) == drawn.pictures(*stems)
 
 
 def test_a_panel_only_for_what_there_is(tmp_path, monkeypatch):
@@ -40,11 +42,3 @@ def test_a_panel_only_for_what_there_is(tmp_path, monkeypatch):
         ("part of speech", {"selectivity"}),
         ("relation to the head", {"accuracy"}),
     ]
-
-
-def test_the_same_bytes_twice(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        figures.draw(tmp_path / folder, pd.concat([SERIES, USE]), "a model, en")
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()

@@ -1,5 +1,6 @@
 """Comparison of languages on evidence written by hand."""
 
+import drawn
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +9,8 @@ from typer.testing import CliRunner
 
 from replications import cli, settings
 from replications.errors import Refusal
-from replications.layer_probing import languages
+from replications.evidence.run import Run, write_tables
+from replications.layer_probing import language_figures, languages
 
 
 def write(folder, language, accuracy, *, sentences=60, start=0, corpus=None, seed=0):
@@ -22,8 +24,7 @@ def write(folder, language, accuracy, *, sentences=60, start=0, corpus=None, see
         for task in ("pos", "deps")
         for number in range(start, start + sentences)
     ]
-    (folder / language).mkdir(parents=True)
-    pd.DataFrame(rows).to_csv(folder / language / "sentences.csv", index=False)
+    write_tables(folder / language, {"sentences": pd.DataFrame(rows)})
 
 
 def value(table, quantity, language, other="", weights="measured", task="pos"):
@@ -47,7 +48,19 @@ def test_curves_alike_agree_and_opposite_ones_do_not(tmp_path):
     assert value(table, "best_accuracy", "zh")["value"] == pytest.approx(0.9, abs=0.03)
     assert value(table, "best_accuracy", "zh", weights="control")["value"] == pytest.approx(0.3, abs=0.05)
     assert len(table) == 2 * 2 * (3 * 3 + 3 + 1)
-    assert {path.name for path in tmp_path.glob("tiny.*")} == {"tiny.csv", "tiny.svg", "tiny.png"}
+    curves = Run(tmp_path / "tiny").tables["curves"].set_index(["weights", "task", "language", "layer"])["value"]
+    assert curves["measured", "pos", "zh"].iloc[0] == value(table, "layer0_accuracy", "zh")["value"]
+    assert curves["measured", "pos", "zh"].max() == pytest.approx(
+        value(table, "best_accuracy", "zh")["value"], abs=1e-6
+    )
+
+
+def test_the_comparison_is_drawn_from_its_tables(tmp_path):
+    for seed, language in enumerate(("de", "en")):
+        write(tmp_path, language, [0.5, 0.9], seed=seed)
+    languages.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
+    language_figures.draw(Run(tmp_path / "tiny"), tmp_path / "drawn", "tiny, all")
+    assert drawn.files(tmp_path / "drawn") == drawn.pictures("languages")
 
 
 def test_the_command_reads_the_models_evidence(tmp_path, monkeypatch):
@@ -59,7 +72,9 @@ def test_the_command_reads_the_models_evidence(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     result = CliRunner().invoke(cli.app, ["languages", "multilingual-e5-small"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "reports" / "languages" / "multilingual-e5-small.csv").exists()
+    assert drawn.files(tmp_path / "reports" / "languages") == {
+        f"multilingual-e5-small/all/tables/{name}.csv" for name in ("comparison", "curves")
+    }
 
 
 def test_spearman_is_scipys():

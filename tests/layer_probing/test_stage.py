@@ -2,6 +2,7 @@
 
 import json
 
+import drawn
 import pandas as pd
 import pytest
 from layer_probing import made_up
@@ -11,9 +12,6 @@ from replications.claims.ledger import load_claims
 from replications.errors import Unavailable
 from replications.layer_probing import probe_series, stage, stimuli
 from replications.probing import threads
-
-DRAWINGS = {f"{stem}.{kind}" for stem in ("series", "noun_verb") for kind in ("svg", "png")}
-TABLES = {"metrics.json", "provenance.json", "curves.csv", "sentences.csv"}
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def ready(monkeypatch, tmp_path):
     def run(family="llama", languages=("en",), language="en"):
         model = made_up.loaded(family, languages)
         monkeypatch.setattr(stage, "load_model", lambda *_, **__: model)
-        monkeypatch.setattr(stage.catalogue, "find", lambda _: model.entry)
+        monkeypatch.setattr(stage.entries, "find", lambda _: model.entry)
         out = tmp_path / "reports" / "layer_probing" / "tiny" / language
         stage.run(model="tiny", language=language, device="cpu", profile="default", out=out)
         return out
@@ -37,10 +35,10 @@ def ready(monkeypatch, tmp_path):
     return run
 
 
-def test_a_decoder_in_english_gives_whole_evidence(ready):
+def test_a_decoder_in_english_gives_whole_evidence(ready, tmp_path):
     out = ready()
-    assert {path.name for path in out.iterdir()} == TABLES | {"figures"}
-    assert {path.name for path in (out / "figures").iterdir()} == DRAWINGS | {"use.svg", "use.png"}
+    assert drawn.files(out) == drawn.evidence("curves", "sentences")
+    assert drawn.draw("layer_probing", out, tmp_path) == drawn.pictures("series", "noun_verb", "use")
     evidence = read_evidence(out / "metrics.json")
     for claim in load_claims("layer_probing"):
         if claim.general and "depth" not in str(claim.general.quantity) and "first_half" not in claim.general.quantity:
@@ -55,19 +53,19 @@ def test_a_decoder_in_english_gives_whole_evidence(ready):
 
 def test_curves_and_sentences_are_tidy(ready):
     out = ready()
-    curves = pd.read_csv(out / "curves.csv")
+    curves = pd.read_csv(out / "tables" / "curves.csv")
     assert set(curves["weights"]) == {"measured", "control"}
     one = curves[(curves["weights"] == "measured") & (curves["task"] == "pos") & (curves["series"] == "accuracy")]
     assert one["layer"].tolist() == [0, 1, 2, 3]
-    sentences = pd.read_csv(out / "sentences.csv")
+    sentences = pd.read_csv(out / "tables" / "sentences.csv")
     assert set(sentences["task"]) == {"pos", "deps"}
     assert set(sentences["weights"]) == {"measured", "control"}
     assert (sentences[["layer0", "layer3"]].to_numpy() <= sentences[["words"]].to_numpy()).all()
 
 
-def test_an_encoder_without_a_head_is_only_probed(ready):
+def test_an_encoder_without_a_head_is_only_probed(ready, tmp_path):
     out = ready("bert")
-    assert {path.name for path in (out / "figures").iterdir()} == DRAWINGS
+    assert drawn.draw("layer_probing", out, tmp_path) == drawn.pictures("series", "noun_verb")
     assert "use" not in read_evidence(out / "metrics.json").measured
 
 
@@ -75,16 +73,16 @@ def test_a_multilingual_model_is_also_probed_on_the_parallel_treebank(ready):
     out = ready(languages=("en", "fr"))
     tree = read_evidence(out / "metrics.json").measured
     assert {"pos", "deps"} == set(tree["parallel"])
-    assert set(pd.read_csv(out / "sentences.csv")["corpus"]) == {"pud-en"}
+    assert set(pd.read_csv(out / "tables" / "sentences.csv")["corpus"]) == {"pud-en"}
 
 
-def test_another_language_has_the_parallel_treebank_alone(ready):
+def test_another_language_has_the_parallel_treebank_alone(ready, tmp_path):
     out = ready(languages=("en", "fr"), language="fr")
     tree = read_evidence(out / "metrics.json").measured
     assert set(tree) == {"pos", "deps"}
     assert "mdl" not in tree["pos"]
-    assert set(pd.read_csv(out / "sentences.csv")["corpus"]) == {"pud-fr"}
-    assert {path.name for path in (out / "figures").iterdir()} == {"series.svg", "series.png"}
+    assert set(pd.read_csv(out / "tables" / "sentences.csv")["corpus"]) == {"pud-fr"}
+    assert drawn.draw("layer_probing", out, tmp_path) == drawn.pictures("series")
 
 
 def test_a_treebank_of_tags_alone_is_probed_for_parts_of_speech(ready):
@@ -92,7 +90,7 @@ def test_a_treebank_of_tags_alone_is_probed_for_parts_of_speech(ready):
     tree = read_evidence(out / "metrics.json").measured
     assert set(tree) == {"pos", "parallel"}
     assert {"pos", "deps"} == set(tree["parallel"])
-    assert (out / "figures" / "series.png").exists()
+    assert drawn.files(out) == drawn.evidence("curves", "sentences")
 
 
 def test_a_parallel_treebank_that_cannot_be_had_stops_the_run(ready, monkeypatch):

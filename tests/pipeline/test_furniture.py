@@ -1,7 +1,10 @@
 """Who knows one room knows all: folders, stages, claims, params and evidence agree."""
 
+from pathlib import Path
+
 import pytest
 
+from replications import drawing
 from replications.catalogue.entries import load_catalogue, load_datasets
 from replications.claims.ledger import load_claims, rooms
 from replications.files import read_yaml
@@ -32,15 +35,15 @@ def test_every_room_has_the_same_furniture(room):
 def test_every_room_is_a_stage_that_depends_on_the_room(room):
     stage = STAGES[room].get("do", STAGES[room])
     assert f"replications/{room}" in stage["deps"]
-    declared = [next(iter(out)) for out in stage["outs"]]
-    assert any(path.endswith("/metrics.json") for path in declared), f"stage {room} declares no metrics.json"
+    declared = {next(iter(out)).rpartition("/")[2] for out in stage["outs"]}
+    assert declared >= {"metrics.json", "provenance.json", "tables"}
 
 
 @pytest.mark.parametrize("room", MEASURED)
 def test_every_model_room_runs_a_matrix(room):
     assert STAGES[room]["foreach"] in RUNS
     deps = STAGES[room]["do"]["deps"]
-    assert {"replications/models", "replications/report/plots.py", "reports/models/${item.model}.json"} <= set(deps)
+    assert {"replications/models", "reports/models/${item.model}.json"} <= set(deps)
     assert any(dep.startswith("data/") or dep.startswith("reports/datasets/") for dep in deps)
     assert STAGES[room]["do"]["params"][:2] == ["profile", room]  # further sections are those of rooms it builds on
 
@@ -53,13 +56,27 @@ def test_every_stage_has_whole_evidence(stage):
 
 @pytest.mark.parametrize("room", MEASURED)
 def test_no_evidence_without_a_run(room):
-    """A figure in reports/ comes from a stage that can be re-run, nowhere else."""
+    """A number in reports/ comes from a stage that can be re-run, nowhere else."""
     runs = RUNS[STAGES[room]["foreach"]].values()
     found = {path.parent.relative_to(REPORTS / room).parts for path in (REPORTS / room).glob("*/*/metrics.json")}
     assert found == {(run.model, run.language) for run in runs}
-    declared = {ROOT / path for stage in stages() for path in stage.outs}  # a folder of figures counts whole
+    declared = {ROOT / path for stage in stages() for path in stage.outs}  # a folder of tables counts whole
     files = {path for path in (REPORTS / room).rglob("*") if path.is_file()}
     assert not {file for file in files if not declared & {file, file.parent}}
+
+
+def test_every_room_is_drawn():
+    assert STAGES["figures"]["foreach"] == [room for room in STAGES if room in rooms()]
+    assert [Path(path).name for path in STAGES["figures"]["do"]["deps"]].count("figures.py") == 1
+
+
+@pytest.mark.parametrize("room", [*rooms(), drawing.LANGUAGES])
+def test_every_run_has_figures_and_no_other_has(room):
+    runs, drawn = (
+        {path.relative_to(folder / room) for path in (folder / room).glob("*/*")}
+        for folder in (REPORTS, REPORTS / drawing.FIGURES)
+    )
+    assert runs == drawn
 
 
 def test_datasets_in_use_are_in_the_catalogue():

@@ -73,7 +73,7 @@ def check(room, bridge, clean, corrupted, answers, backs, names):
     base = [logit_diff(bridge, ids, answers) for ids in (clean, corrupted)]
     for value, name in zip(base, names, strict=True):
         assert metrics[name]["value"] == pytest.approx(value, abs=TOLERANCE), f"{room}: article.{name}"
-    table = pd.read_csv(REPORTS / room / MODEL / LANGUAGE / "article_resid_pre.csv")
+    table = pd.read_csv(REPORTS / room / MODEL / LANGUAGE / "tables" / "article_resid_pre.csv")
     grid = table[table.weights == "measured"].pivot(index="layer", columns="position", values="restoration").to_numpy()
     cells = [(layer, back) for layer in LAYERS for back in backs]
     values = restoration(bridge, clean, corrupted, answers, cells, base)
@@ -101,7 +101,7 @@ def test_ioi_evidence_is_what_the_model_does(loaded, encode, text):
     backs = (len(pair.clean.ids) - pair.s2, 1)
     check("ioi", loaded.bridge, pair.clean.ids, pair.corrupted.ids, pair.answers, backs,
           ("logit_diff_clean", "logit_diff_corrupted"))  # fmt: skip
-    table = pd.read_csv(REPORTS / "ioi" / MODEL / LANGUAGE / "prompts.csv")
+    table = pd.read_csv(REPORTS / "ioi" / MODEL / LANGUAGE / "tables" / "prompts.csv")
     for i in (1, 40, 120):
         prompt = made.prompts[i - 1]
         assert table.prompt[i] == prompt.clean.text
@@ -111,7 +111,7 @@ def test_ioi_evidence_is_what_the_model_does(loaded, encode, text):
 
 @pytest.mark.parametrize(("room", "column"), [("ioi_circuit", "logit_diff"), ("ioi_faithfulness", "model")])
 def test_circuit_evidence_is_what_the_model_does(loaded, encode, text, room, column):
-    table = pd.read_csv(REPORTS / room / MODEL / LANGUAGE / "prompts.csv")
+    table = pd.read_csv(REPORTS / room / MODEL / LANGUAGE / "tables" / "prompts.csv")
     for i in (0, len(table) // 2, len(table) - 1):
         row = table.loc[i]
         answers = [token(loaded, text.answer_prefix + name) for name in (row.io, row.s)]
@@ -122,7 +122,7 @@ def test_circuit_evidence_is_what_the_model_does(loaded, encode, text, room, col
 def test_unedited_evidence_is_what_the_model_does(loaded, encode, text):
     import torch
 
-    table = pd.read_csv(REPORTS / "rome_editing" / MODEL / LANGUAGE / "edits.csv")
+    table = pd.read_csv(REPORTS / "rome_editing" / MODEL / LANGUAGE / "tables" / "edits.csv")
     table = table[(table.weights == "measured") & (table.method == "base")].reset_index()
     for i in (0, len(table) - 1):
         row, prompt = table.loc[i], encode(table.loc[i].prompt).ids

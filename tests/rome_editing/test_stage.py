@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import drawn
 import numpy as np
 import pytest
 import torch
@@ -58,15 +59,14 @@ def room(request, tmp_path_factory):
         "control": stage.control(loaded, plan(), PARAMS, kept),
     }
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    tree = stage._write(out, found, plan(), PARAMS, {"seed": 0}, "tiny, en")
+    tree = stage._write(out, found, plan(), PARAMS, {"seed": 0, "layer": plan().layer})
     return tree, out, shelf
 
 
-def test_everything_is_written(room):
+def test_everything_is_written_and_drawn(room, tmp_path):
     _, out, _ = room
-    tables = {"edits.csv", "scores.csv", "layers.csv", "layer_curves.csv", "sequence.csv"}
-    drawn = {f"{name}.{suffix}" for name in ("scores", "layers", "sequence") for suffix in ("svg", "png")}
-    assert {file.name for file in out.iterdir()} == tables | drawn | {"metrics.json", "provenance.json"}
+    assert drawn.files(out) == drawn.evidence("edits", "scores", "layers", "layer_curves", "sequence")
+    assert drawn.draw("rome_editing", out, tmp_path) == drawn.pictures("scores", "layers", "sequence")
 
 
 def test_every_batch_at_every_layer_is_a_shard(room):

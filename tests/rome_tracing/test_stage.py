@@ -2,6 +2,7 @@
 
 import json
 
+import drawn
 import pandas as pd
 import pytest
 from rome_tracing.conftest import tiny_loaded
@@ -14,12 +15,6 @@ from replications.rome_tracing import causal_tracing, stage, study
 PARAMS = {"seed": 4, "n_asked": 20, "n_facts": 8, "n_pairs": 5, "n_control": 6, "n_samples": 2, "n_control_samples": 1,
           "n_layers": 3, "every_column": True, "resamples": 50}  # fmt: skip
 FIGURES = ("aie", "severed", "corruptions")
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures take seconds, and one test looks at them."""
-    monkeypatch.setattr(stage.figures, "draw", lambda out, shown, title: None)
 
 
 @pytest.fixture
@@ -48,22 +43,21 @@ def test_the_evidence_is_whole(world):
             assert find(evidence.control, claim.general), f"{claim.id}, control: {claim.general.quantity}"
     found = json.loads((world / "out" / "metrics.json").read_text())["measured"]
     assert found["facts"] == found["paper"]  # one code for any list
-    for name in FIGURES:
-        assert (world / "out" / f"{name}.svg").stat().st_size > 1000
-        assert (world / "out" / f"{name}.png").stat().st_size > 1000
+    assert drawn.files(world / "out") == drawn.evidence("aie", "severed", "corruptions", "facts")
+    assert drawn.draw("rome_tracing", world / "out", world / "drawn") == drawn.pictures(*FIGURES)
     counts = json.loads((world / "out" / "provenance.json").read_text())["lists"]["facts"]
     assert (counts["known"], counts["unknown"], counts["traced"], counts["dropped"]) == (22, 2, 16, {})
 
 
-def test_facts_csv_is_what_editing_reads(world, undrawn):
+def test_facts_csv_is_what_editing_reads(world):
     measure(world / "out")
-    table = pd.read_csv(world / "out" / "facts.csv")
+    table = pd.read_csv(world / "out" / "tables" / "facts.csv")
     assert list(table.columns) == ["fact", "kind", "layer", "effect", "total_effect", "list"]
     assert table.groupby(["list", "fact", "kind"]).size().eq(3).all()
     assert table["fact"].nunique() == 8
 
 
-def test_a_killed_run_goes_on_and_writes_the_same(world, undrawn, monkeypatch):
+def test_a_killed_run_goes_on_and_writes_the_same(world, monkeypatch):
     measure(world / "whole")
     real, calls = causal_tracing.trace, []
 
@@ -79,18 +73,19 @@ def test_a_killed_run_goes_on_and_writes_the_same(world, undrawn, monkeypatch):
     assert not (world / "out").exists()  # nothing half-written
     measure(world / "out")
     assert len(calls) == 5 + 2 * (8 + 6) - 4  # four facts were kept
-    for name in ("metrics.json", "facts.csv", "aie.csv"):
+    for name in ("metrics.json", "tables/facts.csv", "tables/aie.csv"):
         assert (world / "out" / name).read_bytes() == (world / "whole" / name).read_bytes()
     assert not list((world / "cache" / "shards").glob("*"))
 
 
-def test_a_model_that_knows_too_little_is_refused(world, undrawn, facts, monkeypatch):
+def test_a_model_that_knows_too_little_is_refused(world, facts, monkeypatch):
     monkeypatch.setattr(study, "lists", lambda model, language: {"facts": facts[:5]})
     with pytest.raises(Refusal, match="tiny-llama, facts: the model completes 4 of 5 facts"):
         measure(world / "out")
 
 
-def test_too_few_pairs_leave_the_comparison_out(world, undrawn):
+def test_too_few_pairs_leave_the_comparison_out(world):
     tree = measure(world / "out", n_pairs=4)
     assert "corruptions" not in tree["measured"]["facts"]
-    assert not (world / "out" / "corruptions.csv").exists()
+    assert drawn.files(world / "out") == drawn.evidence("aie", "severed", "facts")
+    assert drawn.draw("rome_tracing", world / "out", world / "drawn") == drawn.pictures("aie", "severed")

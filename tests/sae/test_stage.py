@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import drawn
 import pandas as pd
 import pytest
 import torch
@@ -46,12 +47,10 @@ def written(patched, tmp_path_factory):
     return out, stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
 
 
-def test_everything_is_written(written):
+def test_everything_is_written_and_drawn(written, tmp_path):
     out, tree = written
-    figures = {f"{stem}.{kind}" for stem in ("scores", "density", "training") for kind in ("svg", "png")}
-    tables = {f"{name}.csv" for name in TABLES}
-    assert {file.name for file in out.iterdir()} == figures | tables | {
-        "metrics.json", "provenance.json", "dictionaries.json"}  # fmt: skip
+    assert drawn.files(out) == drawn.evidence(*TABLES) | {"dictionaries.json"}
+    assert drawn.draw("sae", out, tmp_path) == drawn.pictures("scores", "density", "training")
     assert read_json(out / "metrics.json").keys() == tree.keys() == {"measured", "control"}
 
 
@@ -91,18 +90,18 @@ def test_the_manifest_of_the_evidence_is_that_of_the_cache(written):
 
 def test_the_tables_hold_the_numbers_of_the_tree(written):
     out, tree = written
-    scores = pd.read_csv(out / "scores.csv").set_index(["weights", "site", "kind", "metric"])["value"]
+    scores = pd.read_csv(out / "tables" / "scores.csv").set_index(["weights", "site", "kind", "metric"])["value"]
     at = tree["measured"]["resid_pre"]["topk"]
     assert scores["measured", "resid_pre", "topk", "fvu"] == pytest.approx(at["fvu"]["value"], rel=1e-4)
     assert scores["measured", "resid_pre", "topk", "mmcs.seeds"] == pytest.approx(
         at["mmcs"]["seeds"]["value"], rel=1e-4
     )
     assert ("control", "resid_pre", "topk", "loss") not in scores.index
-    density = pd.read_csv(out / "density.csv")
+    density = pd.read_csv(out / "tables" / "density.csv")
     some = density.query("weights == 'measured' and site == 'resid_pre' and kind == 'topk'")
     assert some["of"].iloc[0] == 2 * 2 * tiny.D
     assert some["features"].sum() == round(at["alive"]["value"] * some["of"].iloc[0])
-    training = pd.read_csv(out / "training.csv")
+    training = pd.read_csv(out / "tables" / "training.csv")
     assert training.groupby("weights")["block"].max().to_dict() == {"measured": 5, "control": 5}
 
 

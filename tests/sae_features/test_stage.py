@@ -2,6 +2,7 @@
 
 import re
 
+import drawn
 import pandas as pd
 import pytest
 import torch
@@ -12,8 +13,9 @@ from replications.claims.evidence import find, paths, read_evidence
 from replications.claims.schema import read_claims
 from replications.dictionaries import trained as module
 from replications.errors import Refusal
+from replications.evidence.run import Run
 from replications.files import read_json
-from replications.sae_features import sample, stage
+from replications.sae_features import figures, sample, stage
 from replications.sae_features.classes import CLASSES
 from replications.settings import ROOT
 
@@ -65,12 +67,20 @@ def written(patched, tmp_path_factory):
     return out, stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
 
 
-def test_everything_is_written(written):
+@pytest.fixture(scope="module")
+def pages(written, tmp_path_factory):
+    """Folder of the cards that are drawn of the run."""
+    folder = tmp_path_factory.mktemp("drawn")
+    figures.draw(Run(written[0]), folder, "tiny, en")
+    return folder / "cards"
+
+
+def test_everything_is_written_and_drawn(written, tmp_path):
     out, tree = written
-    assert {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()} == {
-        "metrics.json", "provenance.json", "cards/resid_pre.standard.html", "cards/resid_pre.topk.html",
-        "cards/resid_pre.batch_topk.html", "cards/mlp_post.standard.html", "cards/index.html",
-        *(f"{stem}.{kind}" for stem in ("specificity", "splitting") for kind in ("svg", "png", "csv")),
+    assert drawn.files(out) == drawn.evidence("specificity", "splitting", "example") | {"tables/cards.json"}
+    assert drawn.draw("sae_features", out, tmp_path) == drawn.pictures("specificity", "splitting") | {
+        "cards/resid_pre.standard.html", "cards/resid_pre.topk.html", "cards/resid_pre.batch_topk.html",
+        "cards/mlp_post.standard.html", "cards/index.html",
     }  # fmt: skip
     assert tree.keys() == {"measured", "control"}
 
@@ -128,21 +138,34 @@ def test_scripts_are_easy_for_features_of_bytes(written):
 
 def test_the_tables_hold_the_numbers_of_the_tree(written):
     out, tree = written
-    table = pd.read_csv(out / "specificity.csv").set_index(["weights", "site", "kind", "target", "class", "metric"])
+    table = pd.read_csv(out / "tables" / "specificity.csv").set_index(
+        ["weights", "site", "kind", "target", "class", "metric"]
+    )
     for weights in ("measured", "control"):
         leaf = tree[weights]["mlp_post"]["neuron"]["hebrew"]["correlation"]
         assert table.loc[(weights, "mlp_post", "neuron", "proxy", "hebrew", "correlation"), "value"] == pytest.approx(
             leaf["value"], rel=1e-4
         )
-    rows = pd.read_csv(out / "splitting.csv")
+    rows = pd.read_csv(out / "tables" / "splitting.csv")
     parts = tree["measured"]["mlp_post"]["standard"]["splitting"]
     assert (rows["kind"] == "standard").sum() == parts["neurons"]["value"] > 0
     assert rows.query("kind == 'standard' and example")["neuron"].tolist() == [parts["example"]["neuron"]["value"]]
 
 
-def test_cards_show_what_was_chosen(written):
+def test_the_example_is_the_neuron_of_the_tree(written):
     out, tree = written
-    page = (out / "cards" / "resid_pre.topk.html").read_text()
+    table, parts = Run(out).tables["example"], tree["measured"]["mlp_post"]["standard"]["splitting"]["example"]
+    units = table.drop_duplicates(["kind", "unit"])
+    assert units["kind"].tolist() == ["neuron"] + ["feature"] * parts["features"]["n"]
+    assert units["unit"].tolist() == [parts["neuron"]["value"], *parts["features"]["value"]]
+    energies = table.groupby(["kind", "unit"], sort=False)["energy"].agg(["sum", "max"])
+    assert energies["sum"].to_numpy() == pytest.approx(1, abs=1e-4)
+    assert energies["max"].iloc[0] == pytest.approx(parts["neuron_selectivity"]["value"], rel=1e-4)
+
+
+def test_cards_show_what_was_chosen(written, pages):
+    _, tree = written
+    page = (pages / "resid_pre.topk.html").read_text()
     unit = tree["measured"]["resid_pre"]["topk"]["hebrew"]["unit"]["value"]
     assert f'<article id="f{unit}">' in page
     assert "drawn at random" in page
@@ -150,17 +173,16 @@ def test_cards_show_what_was_chosen(written):
     assert len(page) < 300_000
 
 
-def articles(out):
+def articles(pages):
     """(page, heading, html) of every card."""
-    for page in sorted((out / "cards").glob("*.*.html")):
+    for page in sorted(pages.glob("*.*.html")):
         for card in re.findall(r"<article.*?</article>", page.read_text(), re.S):
             yield page.name, re.search("<h2>(.*?)</h2>", card)[1], card
 
 
-def test_headings_say_what_was_measured(written):
+def test_headings_say_what_was_measured(pages):
     """A feature is not called by a class: the heading has how well it matches, and contexts outside are marked."""
-    out, _ = written
-    of_classes = [(heading, card) for _, heading, card in articles(out) if "best match for" in heading]
+    of_classes = [(heading, card) for _, heading, card in articles(pages) if "best match for" in heading]
     assert of_classes
     for heading, card in of_classes:
         counts = [int(n) for n in re.findall(r"F1 [01]\.\d\d, (\d) of its \d top contexts in it", heading)]
@@ -172,22 +194,21 @@ def test_headings_say_what_was_measured(written):
     assert any('<li class="out">' in card for _, card in of_classes)
 
 
-def test_f1_is_of_the_held_out_numbers(written):
-    out, tree = written
+def test_f1_is_of_the_held_out_numbers(written, pages):
+    _, tree = written
     found = tree["measured"]["resid_pre"]["topk"]["hebrew"]
     precision, recall = (found[metric]["value"] for metric in ("share_active", "recall"))
-    (heading,) = [heading for page, heading, _ in articles(out) if page == "resid_pre.topk.html"
+    (heading,) = [heading for page, heading, _ in articles(pages) if page == "resid_pre.topk.html"
                   and heading.startswith(f"Feature {found['unit']['value']}:")]  # fmt: skip
     assert f"hebrew (F1 {2 * precision * recall / (precision + recall):.2f}" in heading
 
 
-def test_the_index_leads_to_every_card(written):
-    out, _ = written
-    index = (out / "cards" / "index.html").read_text()
+def test_the_index_leads_to_every_card(pages):
+    index = (pages / "index.html").read_text()
     links = re.findall(r'href="([^"#]+)#(f\d+)"', index)
-    assert len(links) == sum(1 for _ in articles(out))
+    assert len(links) == sum(1 for _ in articles(pages))
     for name, anchor in links:
-        assert f'<article id="{anchor}">' in (out / "cards" / name).read_text()
+        assert f'<article id="{anchor}">' in (pages / name).read_text()
 
 
 def test_an_encoder_is_refused(patched):

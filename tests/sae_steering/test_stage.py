@@ -1,5 +1,6 @@
 """From a tiny model to the evidence: every claim finds its quantity, both sets of weights are there."""
 
+import drawn
 import pandas as pd
 import pytest
 from dictionaries import tiny
@@ -40,11 +41,10 @@ def written(patched, tmp_path_factory):
     return out, stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
 
 
-def test_everything_is_written(written):
+def test_everything_is_written_and_drawn(written, tmp_path):
     out, tree = written
-    figures = {f"{stem}.{kind}" for stem in ("frontier", "concepts") for kind in ("svg", "png")}
-    tables = {f"{name}.csv" for name in ("steering", "features", "samples")}
-    assert {file.name for file in out.iterdir()} == figures | tables | {"metrics.json", "provenance.json"}
+    assert drawn.files(out) == drawn.evidence("steering", "features", "samples")
+    assert drawn.draw("sae_steering", out, tmp_path) == drawn.pictures("frontier", "concepts")
     assert read_json(out / "metrics.json").keys() == tree.keys() == {"measured", "control"}
     assert set(paths(tree["measured"])) == set(paths(tree["control"]))
 
@@ -52,8 +52,8 @@ def test_everything_is_written(written):
 def test_the_run_is_the_same_again(written, patched, tmp_path):
     out, _ = written
     stage.run(model="tiny", language="en", device="cpu", profile="default", out=tmp_path)
-    for file in out.iterdir():
-        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+    for name in drawn.files(out):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
@@ -70,7 +70,7 @@ def test_every_general_form_can_be_judged(written, claim):
 
 
 def test_the_table_has_every_cell(written):
-    table = pd.read_csv(written[0] / "steering.csv")
+    table = pd.read_csv(written[0] / "tables" / "steering.csv")
     concepts = len(read_concepts().concepts)
     per_weights = concepts * (1 + len(measure.METHODS) * len(PARAMS["multiples"]))
     assert table.groupby("weights").size().to_dict() == {"measured": per_weights, "control": per_weights}
@@ -82,7 +82,7 @@ def test_the_table_has_every_cell(written):
 
 
 def test_the_samples_are_of_the_cells_chosen(written):
-    samples = pd.read_csv(written[0] / "samples.csv", keep_default_na=False)
+    samples = pd.read_csv(written[0] / "tables" / "samples.csv", keep_default_na=False)
     assert len(samples) == len(read_concepts().concepts) * PARAMS["samples"] * (1 + len(measure.METHODS))
     plain = samples[samples["method"] == "none"].set_index(["concept", "prompt"])["text"]
     for row in samples[samples["strength"] == 0].itertuples():

@@ -1,13 +1,15 @@
 """From a few tiny models to the evidence: all claims find their quantities, a killed run resumes, twice is the same."""
 
+import drawn
 import pytest
 
 from replications.claims.evidence import paths
 from replications.claims.schema import read_claims
 from replications.errors import Refusal
 from replications.evidence import shards
+from replications.evidence.run import Run
 from replications.settings import ROOT, load_settings
-from replications.superposition import experiments, stage
+from replications.superposition import experiments, figures, phases, quantities, stage
 
 CLAIMS = read_claims(ROOT / "replications" / "superposition" / "claims.yaml")
 QUICK = {"steps": 20, "lr": 0.02, "batch": 16}
@@ -30,12 +32,30 @@ def small(tmp_path_factory):
     return out, tree
 
 
-def test_everything_is_written(small):
+def test_everything_is_written_and_drawn(small, tmp_path):
     out, tree = small
-    csvs = {f"{name}.csv" for name in ("sweeps", "geometry", "plateaus", "phases")}
-    drawn = {f"{name}.{kind}" for name in ("sweeps", "geometry", "plateaus", "phases") for kind in ("svg", "png")}
-    assert {file.name for file in out.iterdir()} == csvs | drawn | {"metrics.json", "provenance.json"}
+    shown = ("sweeps", "geometry", "plateaus", "phases")
+    assert drawn.files(out) == drawn.evidence(*shown, "sizes", "vectors", "dimensions")
+    assert drawn.draw("superposition", out, tmp_path) == drawn.pictures(*shown)
     assert tree.keys() == {"measured", "control"}
+
+
+def test_figures_and_measurements_know_the_same_names():
+    assert tuple(figures.PHASE_COLOURS) == phases.PHASES
+    assert figures.LINES == quantities.LINES
+
+
+def test_the_tables_of_figures_are_of_the_models_that_the_others_count(small):
+    tables = Run(small[0]).tables
+    best = tables["geometry"].groupby("setting")["loss"].idxmin()
+    by_setting = dict(zip(experiments.GEOMETRY, tables["vectors"].groupby("density", sort=False), strict=True))
+    for setting, (_, part) in by_setting.items():
+        assert set(part["figure"]) == {tables["geometry"].loc[best[setting], "figure"]}
+        assert len(part) == 5
+    means = tables["dimensions"].groupby("density")["dimensions_per_feature"].mean()
+    told = tables["plateaus"].groupby("density")["dimensions_per_feature"].first()
+    assert means.to_numpy() == pytest.approx(told.to_numpy(), rel=1e-4)
+    assert tables["sizes"]["experiment"].tolist() == ["small", "large", "plateaus", "n2m1", "n3m2"]
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)

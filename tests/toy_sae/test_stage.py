@@ -1,13 +1,15 @@
 """From a small grid to the evidence: all claims find their quantities, nothing is half-written, twice is the same."""
 
+import drawn
 import pytest
 
 from replications.catalogue import store
 from replications.claims.evidence import paths, without_places
 from replications.claims.schema import read_claims
 from replications.errors import Refusal
+from replications.evidence.run import Run
 from replications.settings import ROOT, load_settings
-from replications.toy_sae import article, recovery, stage
+from replications.toy_sae import article, figures, recovery, stage
 
 CLAIMS = read_claims(ROOT / "replications" / "toy_sae" / "claims.yaml")
 PARAMS = {
@@ -40,23 +42,29 @@ def written(run):
     return run()
 
 
-def test_everything_is_written(written):
+def test_everything_is_written_and_drawn(written, tmp_path):
     out, tree = written
-    drawn = {f"{name}.{kind}" for name in ("grid", "recovery", "article") for kind in ("svg", "png")}
-    assert {file.name for file in out.iterdir()} == {
-        "grid.csv",
-        "article.csv",
-        "metrics.json",
-        "provenance.json",
-    } | drawn
+    assert drawn.files(out) == drawn.evidence("grid", "recovery", "article")
+    assert drawn.draw("toy_sae", out, tmp_path) == drawn.pictures("grid", "recovery", "article")
     assert tree.keys() == {"measured", "control"}
 
 
 def test_two_runs_write_the_same_numbers(written, run):
     out, _ = written
     again, _ = run()
-    for name in ("metrics.json", "grid.csv", "article.csv", "grid.svg"):
+    for name in drawn.files(out):
         assert (again / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_recovery_is_of_the_best_dictionary_and_of_controls_of_its_size(written):
+    out, tree = written
+    table, best = Run(out).tables["recovery"], tree["measured"]["grid"]["best"]
+    assert set(table["directions"]) == {"autoencoder", *figures.CONTROLS}
+    assert set(table["units"]) == {best["ratio"]["value"] * 24}
+    found = table.loc[table["directions"] == "autoencoder", "cosine"]
+    assert found.mean() == pytest.approx(best["mmcs"]["value"], rel=1e-4)
+    assert (found >= figures.RECOVERED).mean() == best["recovered"]["value"]
+    assert figures.RECOVERED == recovery.RECOVERED
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
