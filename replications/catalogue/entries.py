@@ -340,6 +340,14 @@ def find(model: str | ModelEntry) -> ModelEntry:
     return entries[model]
 
 
+def check_decoder(room: str, model: str) -> None:
+    """Refuse an encoder before its weights are loaded: these rooms ask what comes next in a text."""
+    if find(model).kind == "encoder":
+        decoders = [entry.id for entry in load_catalogue().values() if entry.kind == "decoder"]
+        raise Refusal(f"room {room} needs a decoder, which predicts the next token, and {model} is an encoder: try "
+                      f"{decoders[0]}")  # fmt: skip
+
+
 def default_models() -> list[str]:
     """Ids of the default set, in the catalogue's order."""
     return [entry.id for entry in load_catalogue().values() if entry.default]

@@ -21,7 +21,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from replications.causal import experiment
 from replications.corpora.edges import EdgeTask, subsample
 from replications.corpora.tasks import load_task
 from replications.edge_probing import examples, probe, summary, training
@@ -32,7 +31,7 @@ from replications.edge_probing.summary import Outcome
 from replications.edge_probing.training import Rhythm
 from replications.errors import Refusal, Unavailable
 from replications.evidence import shards
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.models.load import Loaded, load_model
 from replications.probing import wordpieces
 from replications.probing.activations import Activations, extract
@@ -51,7 +50,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     corpus = sorted({s.words for task in tasks.values() for split in task.splits.values() for s in split})
     place = {words: number for number, words in enumerate(corpus)}
     loaded = load_model(model, device=device)
-    provenance = experiment.provenance(loaded, params, device)
+    provenance = made_by(loaded, params, device)
     states = [_extract(loaded, corpus, language)]
     kind = loaded.entry.kind
     del loaded  # two models at once would not fit where one just does

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from replications.errors import Refusal
+from replications.evidence.versions import versions
 from replications.files import read_json, read_table, read_text, write_csv, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from replications.models.load import Loaded
 
 TABLES = "tables"  # folder of the tables within that of a run
 
@@ -29,6 +33,21 @@ def write_run(
     write_tables(out, tables)
     write_json(out / "provenance.json", provenance)
     write_json(out / "metrics.json", trees)
+
+
+def made_by(loaded: Loaded, params: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """What a reader needs to know about how the numbers were made: versions, threads, dtype, BOS, params."""
+    import torch
+
+    return {
+        "versions": versions(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "dtype": "float32",
+        "bos_id": loaded.bos_id,
+        "params": dict(params),
+    }
 
 
 def write_tree(out: Path, name: str, tree: Any) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 
 from replications import progress
+from replications.catalogue.entries import check_decoder
 from replications.causal import experiment, roles
 from replications.causal.experiment import Result
 from replications.causal.tables import article_cells
 from replications.evidence import stats
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.ioi import stimuli
 from replications.ioi.activation_patching import (
     article_head_table,
@@ -30,7 +31,7 @@ from replications.ioi.activation_patching import (
     role_curves,
     to_batch,
 )
-from replications.models.load import load_model
+from replications.models.load import encoder, load_model
 from replications.settings import room_params
 from replications.stimuli.language import load_stimuli
 
@@ -39,11 +40,11 @@ ROOM = "ioi"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    experiment.check_decoder(ROOM, model)
+    check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
     loaded = load_model(model, device=device)
-    encode = experiment.encoder(loaded)
+    encode = encoder(loaded)
     made = stimuli.build_prompts(
         text.ioi, encode, prefix=text.answer_prefix, n=params["n_prompts"], seed=params["seed"]
     )
@@ -52,7 +53,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     batch = to_batch(prompts)
     with progress.step("trained weights"):
         trained = experiment.run_pairs(loaded, batch, measured, heads=True, device=device)
-    provenance = experiment.provenance(loaded, params, device) | {"dropped": made.dropped}
+    provenance = made_by(loaded, params, device) | {"dropped": made.dropped}
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=params["seed"])
     with progress.step("random weights"):

@@ -20,15 +20,15 @@ import pandas as pd
 
 from replications import progress
 from replications.catalogue import datasets
-from replications.causal import experiment
+from replications.catalogue.entries import check_decoder
 from replications.claims.ledger import load_claims
 from replications.claims.schema import OWN_LANGUAGE
 from replications.evidence import shards
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.ioi_circuit import quantities, stimuli, tables, wang_stimuli
 from replications.ioi_circuit.classes import CLASSES
 from replications.ioi_circuit.measure import Findings, Stimuli, measure
-from replications.models.load import Loaded, load_model
+from replications.models.load import Loaded, encoder, load_model
 from replications.settings import room_params
 from replications.stimuli.language import Stimuli as Language
 from replications.stimuli.language import load_stimuli
@@ -41,11 +41,11 @@ STOP = {" ": ". ", "": "。"}  # ends a sentence, in scripts with and without sp
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    experiment.check_decoder(ROOM, model)
+    check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     loaded = load_model(model, device=device)
     sets = prompt_sets(loaded, load_stimuli(language), params)
-    provenance = experiment.provenance(loaded, params, device) | {"stimuli": {name: _described(name, made) for name,
+    provenance = made_by(loaded, params, device) | {"stimuli": {name: _described(name, made) for name,
                                                                               made in sets.items()}}  # fmt: skip
     identity = {"room": ROOM, "model": model, "language": language, "device": device, "params": params,
                 "stimuli": {name: _digest(made) for name, made in sets.items()}}  # fmt: skip
@@ -73,7 +73,7 @@ def prompt_sets(loaded: Loaded, language: Language, params: Mapping[str, Any]) -
 
 
 def _stimuli(loaded: Loaded, grammar: stimuli.Grammar, language: Language, params: Mapping[str, Any]) -> Stimuli:
-    encode = experiment.encoder(loaded)
+    encode = encoder(loaded)
     made = stimuli.build(grammar, encode, prefix=language.answer_prefix, n=params["n_prompts"], seed=params["seed"])
     sentences = unrelated(language)
     some = made.prompts[: params["n_prefixed"]]

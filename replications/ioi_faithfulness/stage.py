@@ -18,11 +18,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from replications.causal import experiment
+from replications.catalogue.entries import check_decoder
 from replications.causal.stack import Stack
 from replications.errors import Refusal
 from replications.evidence import stats
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.evidence.shards import Keep, keep
 from replications.files import sha256
 from replications.ioi_circuit import stimuli
@@ -31,7 +31,7 @@ from replications.ioi_faithfulness import adversarial, circuits, experiments, qu
 from replications.ioi_faithfulness.circuits import Circuit
 from replications.ioi_faithfulness.experiments import Found
 from replications.models.families import supports
-from replications.models.load import Loaded, load_model
+from replications.models.load import Loaded, encoder, load_model
 from replications.places import upstream
 from replications.settings import DATA, room_params
 from replications.stimuli.language import Stimuli, load_stimuli
@@ -41,7 +41,7 @@ ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    experiment.check_decoder(ROOM, model)
+    check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text, loaded = load_stimuli(language), load_model(model, device=device)
     file = upstream(out, (SOURCE, model, language), "tables/classes.csv")
@@ -52,7 +52,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     }  # fmt: skip
     with keep(identity) as kept:
         measured = measure(loaded, text, tested, params, kept, device)
-        provenance = experiment.provenance(loaded, params, device) | {
+        provenance = made_by(loaded, params, device) | {
             "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/tables/{file.name}",
         }  # fmt: skip
         del loaded  # two models at once would not fit where one just does
@@ -93,7 +93,7 @@ def build_prompts(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> s
     groups = len(text.ioi.templates) * len(stimuli.ORDERS)
     n = max(params["n_means"] * groups, params["n_prompts"], params["n_adversarial"])
     return stimuli.build(
-        text.ioi, experiment.encoder(loaded), prefix=text.answer_prefix, n=n, seed=params["seed"]
+        text.ioi, encoder(loaded), prefix=text.answer_prefix, n=n, seed=params["seed"]
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def named_more(
 ) -> dict[str, Found]:  # fmt: skip
     """Behaviour on the first `n_adversarial` prompts by kind, with one of the two named once more."""
     some = prompts[: params["n_adversarial"]]
-    encode, answers = experiment.encoder(loaded), torch.tensor([(p.io_id, p.s_id) for p in some])
+    encode, answers = encoder(loaded), torch.tensor([(p.io_id, p.s_id) for p in some])
     rows = adversarial.encoded(some, text.ioi.mentions, encode, text.answer_prefix)
     stack = Stack(loaded.hf_model)
     return {

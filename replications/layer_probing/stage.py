@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from replications import progress
 from replications.catalogue import entries
-from replications.causal import experiment
 from replications.causal.stack import Stack
 from replications.evidence import shards
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.layer_probing import causal_check, evidence, minimal_pair, probe_series, stimuli
 from replications.layer_probing.evidence import Held, Outcome
 from replications.layer_probing.probe_series import Plan
@@ -52,7 +51,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
                 "text": _digest(corpora, places)}  # fmt: skip
     with shards.keep(identity) as kept:
         trained = load_model(model, device=device)
-        provenance = experiment.provenance(trained, params, device)
+        provenance = made_by(trained, params, device)
         measured = _measure(trained, corpora, places, language, params, kept, "measured")
         del trained  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])

@@ -17,6 +17,7 @@ from replications.catalogue import entries, folders
 from replications.catalogue.entries import ModelEntry
 from replications.errors import Refusal
 from replications.models import control_tokens, families, weights
+from replications.stimuli.spans import Encoded, Encoder
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -87,6 +88,16 @@ def encode_with_offsets(loaded: Loaded, texts: Sequence[str]) -> list[tuple[list
 def encode_bare(loaded: Loaded, texts: Sequence[str]) -> list[list[int]]:
     """As `encode`, without the tokens that the catalogue puts around a text."""
     return [ids for ids, _ in _own_tokens(loaded, texts)]
+
+
+def encoder(loaded: Loaded) -> Encoder:
+    """Text to token ids and character spans under the model's own BOS policy."""
+
+    def encode(text: str) -> Encoded:
+        ((ids, spans),) = encode_with_offsets(loaded, [text])
+        return Encoded(text, ids, spans)
+
+    return encode
 
 
 def manifest(model: str | ModelEntry, *, opt_in: bool = False) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from typing import Any
 import pandas as pd
 
 from replications import progress
+from replications.catalogue.entries import check_decoder
 from replications.causal import experiment, roles
 from replications.causal.experiment import Result
 from replications.causal.tables import article_cells
 from replications.evidence import stats
-from replications.evidence.run import write_run
-from replications.models.load import Loaded, load_model
+from replications.evidence.run import made_by, write_run
+from replications.models.load import Loaded, encoder, load_model
 from replications.rome import stimuli
 from replications.rome.location_patching import knows, pair_table, quantities, role_curves, to_batch
 from replications.rome.stimuli import Pair, PairSet
@@ -32,17 +33,15 @@ ROOM = "rome"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    experiment.check_decoder(ROOM, model)
+    check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     text = load_stimuli(language)
     loaded = load_model(model, device=device)
-    made = stimuli.build_pairs(
-        text.location, experiment.encoder(loaded), prefix=text.answer_prefix, seed=params["seed"]
-    )
+    made = stimuli.build_pairs(text.location, encoder(loaded), prefix=text.answer_prefix, seed=params["seed"])
     measured = list(range(1 + min(params["n_patched"] or len(made.pairs), len(made.pairs))))
     with progress.step("trained weights"):
         trained = _measure(loaded, made, measured, device)
-    provenance = experiment.provenance(loaded, params, device) | {"dropped": made.dropped}
+    provenance = made_by(loaded, params, device) | {"dropped": made.dropped}
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=params["seed"])
     with progress.step("random weights"):

@@ -11,11 +11,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from replications.catalogue import datasets
-from replications.causal import experiment
 from replications.errors import Refusal
 from replications.evidence.stats import Array
 from replications.models import predict
-from replications.models.load import Loaded
+from replications.models.load import Loaded, encoder
 from replications.rome_editing import moments, stimuli
 from replications.rome_editing.contexts import write_contexts
 from replications.rome_editing.hparams import LAYERS, HParams, compared_layers, edit_layer, hparams
@@ -48,7 +47,7 @@ class Plan:
 
 def prepare(loaded: Loaded, model: str, language: str, table: FactSet, traces: Traces, params: Params) -> Plan:
     """Refuses a model that knows no fact, facts of which too few have been traced, and a language without frames."""
-    encode, seed = experiment.encoder(loaded), params["seed"]
+    encode, seed = encoder(loaded), params["seed"]
     contexts = write_contexts(loaded.hf_model, loaded.tokenizer, encode, params["contexts"], seed)
     frame = stimuli.frames(language, contexts, load_stimuli(language).answer_prefix)
     facts, account = _facts(loaded, encode, frame, table, traces, params)

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from replications import files
-from replications.causal import experiment
+from replications.catalogue.entries import check_decoder
 from replications.evidence import shards
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.evidence.shards import Keep
 from replications.evidence.stats import Array
 from replications.models.load import Loaded, load_model
@@ -45,7 +45,7 @@ class Found:
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    experiment.check_decoder(ROOM, model)
+    check_decoder(ROOM, model)
     params = room_params(ROOM, profile)
     traces = upstream(out, ("rome_tracing", model, language), "tables/facts.csv")
     return measure(model, language, device, params, traces, out)
@@ -59,7 +59,7 @@ def measure(model: str, language: str, device: str, params: Params, traces: Path
     with shards.keep(identity) as kept:
         loaded = load_model(model, device=device)
         plan = prepare(loaded, model, language, table, traced, params)
-        provenance = experiment.provenance(loaded, dict(params), device) | plan.account
+        provenance = made_by(loaded, params, device) | plan.account
         found = {"measured": trained(loaded, plan, params, kept)}
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])

@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from replications.causal import experiment
+from replications.catalogue.entries import check_decoder
 from replications.evidence import shards, stats
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.models.load import Loaded, load_model
 from replications.rome_tracing import corruption_effects, effects, study, tables
 from replications.rome_tracing.effects import Sample
@@ -33,7 +33,7 @@ ROOM = "rome_tracing"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    experiment.check_decoder(ROOM, model)
+    check_decoder(ROOM, model)
     return measure(model=model, language=language, device=device, params=room_params(ROOM, profile), out=out)
 
 
@@ -51,7 +51,7 @@ def measure(*, model: str, language: str, device: str, params: Mapping[str, Any]
         study.stack_of(loaded)  # refuses before anything is asked
         studies = [study.prepare(name, facts, loaded, prefix, params) for name, facts in lists.items()]
         found = {"measured": traced(studies, loaded, "measured")}
-        provenance = experiment.provenance(loaded, dict(params), device)
+        provenance = made_by(loaded, params, device)
         del loaded  # two models at once would not fit where one just does
         twin = load_model(model, device=device, random_seed=params["seed"])
         found["control"] = traced(studies, twin, "control")

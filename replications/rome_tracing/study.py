@@ -13,12 +13,11 @@ from torch import Tensor
 
 from replications import progress
 from replications.catalogue import datasets
-from replications.causal import experiment
 from replications.causal.stack import Stack
 from replications.errors import Refusal
 from replications.evidence.shards import Keep
 from replications.models import families, predict
-from replications.models.load import Loaded
+from replications.models.load import Loaded, encoder
 from replications.rome_tracing import causal_tracing, corruption, stimuli
 from replications.rome_tracing.effects import Layers
 from replications.rome_tracing.stimuli import Pair, Traced
@@ -92,7 +91,7 @@ def stack_of(loaded: Loaded) -> Stack:
 
 def prepare(name: str, facts: Sequence[Fact], loaded: Loaded, prefix: str, params: Mapping[str, Any]) -> Study:
     """Which facts of a random sample the model knows, and which of those are traced. Refuses fewer than five."""
-    encode, sample = experiment.encoder(loaded), stimuli.drawn(facts, params["n_asked"], params["seed"])
+    encode, sample = encoder(loaded), stimuli.drawn(facts, params["n_asked"], params["seed"])
     asked = stimuli.enough(ask(sample, encode, partial(predict.greedy, loaded), prefix), f"{loaded.entry.id}, {name}")
     return Study(
         name,

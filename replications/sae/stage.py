@@ -16,11 +16,10 @@ from typing import Any
 
 from replications import progress
 from replications.catalogue import datasets
-from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.files import write_json
 from replications.models.load import Loaded, load_model
 from replications.sae import measure, quantities
@@ -42,7 +41,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     trained = learn(loaded, text, profile, params)
     found = {"measured": measure.at_sites(loaded, text, trained, params, with_losses=True)}
     published = measure.of_published(loaded, text, params)
-    provenance = experiment.provenance(loaded, params, device) | account(text, trained, params)
+    provenance = made_by(loaded, params, device) | account(text, trained, params)
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=params["seed"])
     learned = {"measured": trained, "control": learn(twin, text, profile, params, twin_seed=params["seed"])}

@@ -16,11 +16,10 @@ from typing import Any
 import pandas as pd
 
 from replications import progress
-from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Trained
 from replications.errors import Refusal
-from replications.evidence.run import write_run, write_tree
+from replications.evidence.run import made_by, write_run, write_tree
 from replications.models.load import load_model
 from replications.sae_features import cards, measure, quantities, sample
 from replications.sae_features.measure import AtSite
@@ -47,7 +46,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         found = {"measured": measure.at_sites(loaded, trained, taken, params, learned["k"])}
     with progress.step("feature cards"):
         write_tree(out, "cards", cards.tree(loaded, found["measured"], taken))
-    provenance = experiment.provenance(loaded, params, device) | account(trained, taken)
+    provenance = made_by(loaded, params, device) | account(trained, taken)
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=learned["seed"])
     theirs = dictionaries.trained(twin, profile=profile, text=text, twin_seed=learned["seed"])

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from replications import progress
-from replications.causal import experiment
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
 from replications.evidence import stats
-from replications.evidence.run import write_run
+from replications.evidence.run import made_by, write_run
 from replications.models.load import Loaded, load_model
 from replications.sae_steering import directions, measure, quantities, tables
 from replications.sae_steering.concepts import Concepts, read_concepts
@@ -48,7 +47,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     trained = dictionaries.trained(loaded, profile=profile, text=text, params=training)
     with progress.step("trained weights"):
         found = {"measured": one(loaded, trained, text, concepts, params, params["prompts"])}
-    provenance = experiment.provenance(loaded, params, device) | account(trained)
+    provenance = made_by(loaded, params, device) | account(trained)
     del loaded  # two models at once would not fit where one just does
     twin = load_model(model, device=device, random_seed=training["seed"])
     learned = dictionaries.trained(twin, profile=profile, twin_seed=training["seed"], text=text, params=training)

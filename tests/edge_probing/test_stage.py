@@ -55,7 +55,7 @@ def ready(monkeypatch, cache):
     monkeypatch.setattr(stage, "load_task", task)
     monkeypatch.setattr(stage, "load_model", lambda *_, **__: tiny())
     monkeypatch.setattr(stage, "room_params", lambda *_: PARAMS)
-    monkeypatch.setattr("replications.causal.experiment.provenance", lambda *_: {})
+    monkeypatch.setattr(stage, "made_by", lambda *_: {})
 
 
 def test_the_stage_writes_whole_evidence(ready, tmp_path):

@@ -11,10 +11,9 @@ pytestmark = pytest.mark.model
 
 @pytest.mark.filterwarnings("default")  # what a download may warn about is not this test's business
 def test_a_circuit_of_a_real_model_equals_a_hook_loop():
-    from replications.causal.experiment import encoder
     from replications.causal.stack import Stack
     from replications.ioi_circuit import stimuli
-    from replications.models.load import load_model
+    from replications.models.load import encoder, load_model
     from replications.stimuli.language import load_stimuli
 
     loaded, text = load_model("smollm2-135m"), load_stimuli("en")

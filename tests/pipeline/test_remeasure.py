@@ -28,7 +28,7 @@ def loaded():
 
 @pytest.fixture(scope="module")
 def encode(loaded):
-    from replications.causal.experiment import encoder
+    from replications.models.load import encoder
 
     return encoder(loaded)
 

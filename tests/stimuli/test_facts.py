@@ -316,9 +316,8 @@ def test_some_frames_open_with_the_subject_and_some_do_not():
 
 @pytest.mark.model
 def test_smollm2_knows_a_hundred_facts_about_places_alone():
-    from replications.causal.experiment import encoder
     from replications.models import predict
-    from replications.models.load import load_model
+    from replications.models.load import encoder, load_model
 
     loaded = load_model("smollm2-135m")
     places = ("capital", "continent", "city_country", "region_country", "official_language")
