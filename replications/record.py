@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replications import files
-from replications.claims.findings import DEPARTURES, Finding, Recorded, as_text, each, findings_file, read_findings
+from replications.claims.findings import DEPARTURES, Finding, Recorded, as_yaml, each, findings_file, read_findings
 from replications.claims.ledger import Row, verdicts
 from replications.report.escape import terminal
 
@@ -50,7 +50,7 @@ def record(model: str, room: str | None, root: Path) -> None:
         if change.lost:
             print(terminal(change.lost).plain, file=sys.stderr)
     if after:
-        files.write_text(file, as_text(model, after))
+        files.write_text(file, as_yaml(model, after))
     else:
         file.unlink(missing_ok=True)
     print(f"{file}: {len(list(each(after)))} findings, {len(listed) or 'none'} changed")

@@ -1,16 +1,14 @@
 """Verdicts on record that are not the hoped-for ones: data/findings/<model>.yaml, by room, claim and language."""
 
+import re
 import textwrap
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
-from ruamel.yaml.scalarstring import FoldedScalarString
 
+from replications import yaml12
 from replications.claims import reasons
 from replications.claims.schema import Strict
 from replications.errors import Refusal
@@ -70,16 +68,16 @@ def read_findings(file: Path) -> Recorded:
         raise Refusal(f"{file}: {_first_error(error)}") from None
 
 
-def as_text(model: str, recorded: Recorded) -> str:
-    """The file that `read_findings` reads so, in the order given."""
-    tree = {
-        room: {claim: {language: _plain(one) for language, one in some.items()} for claim, some in claims.items()}
-        for room, claims in recorded.items()
-    }
-    yaml, out = YAML(), StringIO()
-    yaml.width = WIDTH
-    yaml.dump(tree, out)
-    return HEAD.format(model=model) + out.getvalue()
+def as_yaml(model: str, recorded: Recorded) -> str:
+    """The file that `read_findings` reads so, in the order given, for a person to read and to write reasons into."""
+    lines = []
+    for room, claims in recorded.items():
+        lines.append(f"{_scalar(room)}:")
+        for claim, languages in claims.items():
+            lines.append(f"  {_scalar(claim)}:")
+            for language, finding in languages.items():
+                lines += [f"    {_scalar(language)}:", *(f"      {line}" for line in _fields(finding))]
+    return HEAD.format(model=model) + "\n".join(lines) + "\n"
 
 
 def each(recorded: Recorded) -> Iterator[tuple[tuple[str, str, str], Finding]]:
@@ -90,24 +88,35 @@ def each(recorded: Recorded) -> Iterator[tuple[tuple[str, str, str], Finding]]:
                 yield (room, claim, language), finding
 
 
-def _plain(finding: Finding) -> dict[str, Any]:
-    fields = {name: value for name, value in finding if value is not None}
-    if finding.interval is not None:
-        fields["interval"] = CommentedSeq(finding.interval)
-        fields["interval"].fa.set_flow_style()
-    if finding.reason is not None:
-        fields["reason"] = _folded(finding.reason)
-    return fields
+def _fields(finding: Finding) -> Iterator[str]:
+    for name, value in finding:
+        if name == "reason" and value is not None:
+            yield from _folded(value)
+        elif value is not None:
+            yield f"{name}: [{value[0]!r}, {value[1]!r}]" if name == "interval" else f"{name}: {_scalar(value)}"
 
 
-def _folded(text: str) -> str:
-    """The text as a block of lines that YAML joins again, if it is of words with one space between them."""
-    lines = textwrap.wrap(text, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
-    if " ".join(lines) != text or not text.isprintable():
-        return text
-    folded, at = FoldedScalarString(text), -1
-    folded.fold_pos = [at := at + len(line) + 1 for line in lines[:-1]]
-    return folded
+def _folded(reason: str) -> list[str]:
+    """The reason as lines that YAML joins again, if it is of words with one space between them; else in quotes."""
+    lines = textwrap.wrap(reason, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    if " ".join(lines) != reason or reason[0] == " " or not reason.isprintable():
+        return [f"reason: {_scalar(reason)}"]
+    return ["reason: >-", *(f"  {line}" for line in lines)]
+
+
+def _scalar(value: float | str) -> str:
+    """A number, or text: bare where it is words that YAML takes for no other value, else quoted and escaped."""
+    if not isinstance(value, str):
+        return repr(value)
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_. -]*[A-Za-z0-9]", value) and yaml12.parse(value) == value:
+        return value
+    return '"' + "".join(map(_escaped, value)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\' or not character.isprintable():
+        return f"\\U{ord(character):08x}"
+    return character
 
 
 def _first_error(error: ValidationError) -> str:

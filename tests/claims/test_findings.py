@@ -6,10 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replications.claims.findings import DEPARTURES, WIDTH, Finding, as_text, each, read_findings
+from replications.claims.findings import DEPARTURES, WIDTH, Finding, as_yaml, each, read_findings
 from replications.errors import Refusal
 
-WORDS = "It never errs: the model's difference, of {measured} logits, falls, but stays above 0 on every one of them."
+WORDS = (
+    "It never errs: the model's difference, of {measured} logits, falls, but stays above 0 on every one of the {n} prompts "
+    "that it was asked of."
+)
 
 
 def one(**fields):
@@ -50,7 +53,7 @@ def test_a_bad_file_is_refused_by_place(tmp_path, tree, said):
 
 def test_what_is_written_is_for_a_person_to_edit(tmp_path):
     """Nothing but what is there, numbers as they are, words in lines that fit, and what the file is at its head."""
-    text = as_text("gpt2", {"ioi": {"a.b": {"en": Finding(verdict="fails", measured=1e-7, interval=(0, 0.5), n=3,
+    text = as_yaml("gpt2", {"ioi": {"a.b": {"en": Finding(verdict="fails", measured=1e-7, interval=(0, 0.5), n=3,
                                                           reason=WORDS)}}})  # fmt: skip
     head, body = text.split("ioi:\n")
     assert "`replicate record --model gpt2`" in head
@@ -72,12 +75,13 @@ found = st.builds(Finding, verdict=st.sampled_from(DEPARTURES), measured=shown, 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=4) | st.just("no")
 
 
+FEW = {"min_size": 1, "max_size": 2}  # an empty mapping is never written
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(names, st.dictionaries(names, st.dictionaries(names, found, max_size=2), max_size=2), min_size=1,
-                       max_size=2))  # fmt: skip
+@given(st.dictionaries(names, st.dictionaries(names, st.dictionaries(names, found, **FEW), **FEW), **FEW))
 def test_whatever_is_written_reads_back(tmp_path, recorded):
     file = tmp_path / "gpt2.yaml"
-    file.write_bytes(as_text("gpt2", recorded).encode())
-    read_findings.__wrapped__(file)
+    file.write_bytes(as_yaml("gpt2", recorded).encode())
     assert read_findings.__wrapped__(file) == recorded
     assert len(list(each(recorded))) == sum(len(some) for claims in recorded.values() for some in claims.values())
