@@ -10,7 +10,7 @@ from replications.claims.findings import DEPARTURES, WIDTH, Finding, as_yaml, ea
 from replications.errors import Refusal
 
 WORDS = (
-    "It never errs: the model's difference, of {measured} logits, falls, but stays above 0 on every one of the {n} prompts "
+    "It never errs: the model's difference, of {measured} logits, falls, but stays above 0 on every one of {n} prompts "
     "that it was asked of."
 )
 
