@@ -48,8 +48,8 @@ def adopt(model: str, language: str, room: str | None, root: Path) -> None:
         move(asked, root)
     commit([asked.room for asked in chosen], list(fetched), model, language, root)
     print(f"{model} in {language} is evidence now, of {', '.join(names)}: see reports/, params.yaml and dvc.lock")
-    print("next: `replicate verdicts --model " + model + "`; a verdict that is not the hoped-for one is recorded under "
-          "`findings` in the room's claims.yaml; then `dvc repro report` and `make test`")  # fmt: skip
+    print(f"next: `replicate record --model {model}` writes down the verdicts that are not the hoped-for ones; then "
+          "`dvc repro report` and `make test`")  # fmt: skip
 
 
 def found(local: Path, model: str, language: str, room: str | None, settings: Settings) -> list[Asked]:

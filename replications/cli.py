@@ -147,6 +147,22 @@ def adopt(
     adoption.adopt(model, language, room, _root())
 
 
+@app.command()
+def record(
+    model: Annotated[str, typer.Option(help="Whose verdicts, by its catalogue id; also toy and printed.")],
+    room: RoomOption = None,
+) -> None:
+    """Write down a model's verdicts that are not the hoped-for ones, in data/findings, and show what has changed."""
+    from replications import record as recording
+    from replications.claims.ledger import rooms
+    from replications.claims.schema import WEIGHTLESS
+
+    _known("model", model, [*_catalogue(), *WEIGHTLESS])
+    if room is not None:
+        _known("replication", room, rooms(_root()))
+    recording.record(model, room, _root())
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed: handing it back and asking for it anew is a tenth of a forward pass."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

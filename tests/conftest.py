@@ -42,12 +42,24 @@ class Checkout:
     root: Path
 
     def room(self, name: str, *claims: dict) -> Path:
-        """Add a room that holds these claims; returns its claims.yaml."""
+        """Add a room that holds these claims; returns the file of its claims."""
         folder = self.root / "replications" / name
         folder.mkdir(parents=True)
         (folder / "stage.py").touch()
-        (folder / "claims.yaml").write_text(json.dumps(list(claims)))
-        return folder / "claims.yaml"
+        file = self.root / "data" / "claims" / f"{name}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(list(claims)))
+        return file
+
+    def finding(self, room: str, model: str, language: str, verdict: str, claim: str = "paper2022.gain",
+                **fields) -> Path:  # fmt: skip
+        """Record one more verdict on a claim; returns the model's file of findings."""
+        file = self.root / "data" / "findings" / f"{model}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        tree = json.loads(file.read_text()) if file.is_file() else {}
+        tree.setdefault(room, {}).setdefault(claim, {})[language] = {"verdict": verdict} | fields
+        file.write_text(json.dumps(tree))
+        return file
 
     def pipeline(self, **stages: dict) -> None:
         """Write dvc.yaml with these stages."""

@@ -17,8 +17,8 @@ from replications.files import read_json, read_yaml, write_json
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 COMMANDS = [
-    "claims", "models", "datasets", "verdicts", "run", "adopt", "fetch", "report", "draw", "languages", "targets",
-    "repro",
+    "claims", "models", "datasets", "verdicts", "run", "adopt", "record", "fetch", "report", "draw", "languages",
+    "targets", "repro",
 ]  # fmt: skip
 HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "ruamel"]
 
@@ -96,6 +96,16 @@ def test_a_refusal_is_one_sentence_and_exit_code_two(here, monkeypatch, capsys):
         cli.main()
     assert end.value.code == 2
     assert capsys.readouterr().err == "unknown replication 'sae'; known: audit, ioi\n"
+
+
+def test_record_writes_the_findings_of_a_model(here, estimate):
+    here.evidence("audit", "printed", "en", {"pairs": {"gain": estimate(9.0)}})
+    said = "as expected became not reproduced: 9 (n = 64), where 2.0 ± 0.5 is asked"
+    assert f"audit paper2022.sum en: {said}" in invoke("record", "--model", "printed")
+    assert "none changed" in invoke("record", "--model", "printed", "--room", "audit")
+    for words, told in {("--model", "gtp2"): "unknown model", ("--model", SMALL, "--room", "x"): "replication"}.items():
+        with pytest.raises(Refusal, match=told):
+            invoke("record", *words)
 
 
 def test_claims_are_listed_by_room(here):

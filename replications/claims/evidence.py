@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,12 @@ def paths(tree: Tree, prefix: str = "") -> Iterator[str]:
         yield prefix + key
         if isinstance(below, dict):
             yield from paths(below, f"{prefix}{key}.")
+
+
+def nearest(wanted: str, trees: list[Tree]) -> str:
+    """The existing paths that look most like `wanted`, as text for a sentence."""
+    known = dict.fromkeys(path for tree in trees for path in paths(tree) if path != wanted)
+    return ", ".join(get_close_matches(wanted, known, n=3, cutoff=0.3)) or "nothing similar"
 
 
 def without_places(path: str) -> str:

@@ -1,14 +1,24 @@
 """All claims of all rooms, and the verdict on each of them from the evidence in reports/."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from replications.catalogue.entries import load_catalogue
+from replications.claims import reasons
 from replications.claims.compare import Judgement, as_text, judge
 from replications.claims.evidence import Evidence, Place, find, name_of, node, read_evidence, room_evidence
+from replications.claims.findings import (
+    DEPARTURES,
+    Finding,
+    Findings,
+    each,
+    findings_file,
+    findings_files,
+    read_findings,
+)
 from replications.claims.offers import absence
-from replications.claims.schema import OWN_LANGUAGE, Claim, Criterion, Finding, Verdict, read_claims
+from replications.claims.schema import OWN_LANGUAGE, Claim, Criterion, Verdict, read_claims
 from replications.errors import Refusal
 from replications.settings import ROOT, load_settings
 
@@ -20,24 +30,21 @@ STRADDLES = "the 95 % interval straddles the criterion"
 
 
 def rooms(root: Path = ROOT) -> list[str]:
-    """Names of the replications: sub-packages that have both claims.yaml and stage.py."""
-    files = sorted((root / "replications").glob("*/claims.yaml"))
-    return [file.parent.name for file in files if (file.parent / "stage.py").is_file()]
+    """Names of the replications: sub-packages that have a stage.py, and claims under data/."""
+    stages = sorted((root / "replications").glob("*/stage.py"))
+    return [file.parent.name for file in stages if claims_file(file.parent.name, root).is_file()]
 
 
 def claims_file(room: str, root: Path = ROOT) -> Path:
-    """Where a room keeps its claims."""
-    return root / "replications" / room / "claims.yaml"
+    """Where a room's claims are kept."""
+    return root / "data" / "claims" / f"{room}.yaml"
 
 
 def load_claims(room: str, root: Path = ROOT) -> list[Claim]:
-    """The room's claims, in file order. Refuses bad fields, duplicate ids, findings about no known run."""
+    """The room's claims, in file order. Refuses bad fields and duplicate ids."""
     file = claims_file(room, root)
     claims = read_claims(file)
     _refuse_duplicates({file: claims})
-    runs = [(run.model, run.language) for run in load_settings(root).every_run.values()]
-    for claim in claims:
-        _refuse_stray_findings(claim, runs, file, root)
     return claims
 
 
@@ -48,50 +55,74 @@ def all_claims(root: Path = ROOT) -> dict[str, list[Claim]]:
     return claims
 
 
-def expected(claim: Claim, model: str, language: str) -> Verdict:
+def load_findings(room: str, root: Path = ROOT) -> Findings:
+    """The verdicts on record about a room's claims. Refuses what is no departure from the default or about no run."""
+    claims = {claim.id: claim for claim in load_claims(room, root)}
+    runs, names = [(run.model, run.language) for run in load_settings(root).every_run.values()], rooms(root)
+    found: Findings = {}
+    for file in findings_files(root):
+        recorded = read_findings(file)
+        if unknown := set(recorded) - set(names):
+            raise Refusal(f"{file}: there is no replication {min(unknown)}; known: {', '.join(names)}")
+        for (_, name, language), finding in each({room: recorded.get(room, {})}):
+            wrong = _stray(claims.get(name), finding, (file.stem, language), runs, root)
+            if wrong:
+                raise Refusal(f"{file}: {room}: {name}: {language}: {wrong}")
+            found[name, file.stem, language] = finding
+    return found
+
+
+def all_findings(root: Path = ROOT) -> Findings:
+    """Every verdict on record."""
+    return {key: finding for room in rooms(root) for key, finding in load_findings(room, root).items()}
+
+
+def expected(claim: Claim, model: str, language: str, findings: Findings) -> Verdict:
     """The verdict on record: the finding's, else reproduced on the own model and holds elsewhere."""
-    recorded = _finding(claim, model, language)
+    recorded = findings.get((claim.id, model, language))
     if recorded:
         return recorded.verdict
     return "reproduced" if claim.is_own(model, language) else "holds"
 
 
-def verdicts(root: Path = ROOT) -> list[Row]:
+def verdicts(root: Path = ROOT, findings: Findings | None = None) -> list[Row]:
     """One row per claim and run: the own model, and others if the claim has a general form.
 
     Rooms alphabetically, claims in file order, the own model first, then models and languages alphabetically. A claim
-    that cannot be judged on a run, for want of a quantity or of whole evidence, gets a row that says why.
+    that cannot be judged on a run, for want of a quantity or of whole evidence, gets a row that says why. `findings`
+    lend their reasons where their verdicts stand; those on record if None.
     """
-    rows: list[Row] = []
-    for room, claims in all_claims(root).items():
+    listed, rows = all_claims(root), []
+    recorded = all_findings(root) if findings is None else findings
+    for room, claims in listed.items():
         evidence = room_evidence(room, root)
         for claim in claims:
-            rows += map(_writable, _claim_rows(claim, room, evidence, root))
+            rows += map(_writable, _claim_rows(claim, room, evidence, recorded, root))
     return rows
 
 
 def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[Row]:
     """The rows of `verdicts` about one run, from its <room>/<model>/<language>/metrics.json, wherever that lies."""
     place = file.parts[-3:-1]
-    evidence = {place: read_evidence(file, root)}
-    rows = (row for claim in load_claims(room, root) for row in _claim_rows(claim, room, evidence, root))
+    evidence, recorded = {place: read_evidence(file, root)}, load_findings(room, root)
+    rows = (row for claim in load_claims(room, root) for row in _claim_rows(claim, room, evidence, recorded, root))
     return [_writable(row) for row in rows if (row["model"], row["language"]) == place]
 
 
-def _finding(claim: Claim, model: str, language: str) -> Finding | None:
-    return next((f for f in claim.findings if (f.model, f.language) == (model, language)), None)
-
-
-def _claim_rows(claim: Claim, room: str, evidence: dict[Place, Evidence | Refusal], root: Path) -> Iterator[Row]:
+def _claim_rows(
+    claim: Claim, room: str, evidence: Mapping[Place, Evidence | Refusal], findings: Findings, root: Path
+) -> Iterator[Row]:
     own = (claim.model, OWN_LANGUAGE)
     common = dict.fromkeys(COLUMNS) | {"claim": claim.id, "replication": room, "asserted": claim.asserted}
-    if own in evidence:
-        yield common | _row(claim, claim, own, evidence[own], root)
-    else:
+    places = [own] * (own in evidence)
+    if not places:
         yield common | _place(own, "not re-run here", claim) | {"reason": absence(room, claim.model, root)}
     if claim.general:
-        elsewhere = (place for place in evidence if place != own and _asked(claim, *place, root))
-        yield from (common | _row(claim, claim.general, place, evidence[place], root) for place in elsewhere)
+        places += (place for place in evidence if place != own and _asked(claim, *place, root))
+    for place in places:
+        row = common | _row(claim, claim.form(*place), place, evidence[place], root)
+        recorded = findings.get((claim.id, *place))
+        yield row | _told(recorded, row, evidence[place], root) if recorded else row
 
 
 def _asked(claim: Claim, model: str, language: str, root: Path) -> bool:
@@ -103,23 +134,30 @@ def _asked(claim: Claim, model: str, language: str, root: Path) -> bool:
 
 
 def _row(claim: Claim, criterion: Criterion, place: Place, evidence: Evidence | Refusal, root: Path) -> Row:
-    """The verdict columns of one claim on one measured run."""
+    """The verdict columns of one claim on one measured run, with a reason made of the numbers where it departs."""
     try:
         measured, control = _judged(claim, criterion, evidence, root)
     except Refusal as refusal:
-        found, verdict, reason = {}, "not measurable", str(refusal)
-    else:
-        verdict, reason = _verdict(measured, control, criterion is claim)
-        found = {"measured": _shown(measured.measured), "ci_low": measured.ci_low, "ci_high": measured.ci_high,
-                 "n": measured.n, "control": _shown(control.measured) if control else None}  # fmt: skip
-    recorded = _finding(claim, *place)
-    if recorded and recorded.verdict == verdict:
-        reason = recorded.reason
-    return _place(place, verdict, criterion) | found | {"reason": reason}
+        return _place(place, "not measurable", criterion) | {"reason": str(refusal)}
+    verdict, why = _verdict(measured, control, criterion is claim)
+    found = {"measured": _shown(measured.measured), "ci_low": measured.ci_low, "ci_high": measured.ci_high,
+             "n": measured.n, "control": _shown(control.measured) if control else None}  # fmt: skip
+    if verdict in DEPARTURES and found["measured"] == found["measured"]:
+        why = reasons.made(found, as_text(criterion), why)
+    return _place(place, verdict, criterion) | found | {"reason": why}
+
+
+def _told(recorded: Finding, row: Row, evidence: Evidence | Refusal, root: Path) -> Row:
+    """The reason that a person has written down, as long as the verdict is the one it is about."""
+    if recorded.reason is None or recorded.verdict != row["verdict"]:
+        return {}
+    place = f"{findings_file(row['model'], root)}: {row['replication']}: {row['claim']}: {row['language']}"
+    whole = None if isinstance(evidence, Refusal) else evidence
+    return {"reason": reasons.filled(recorded.reason, row, whole, place)}
 
 
 def _verdict(measured: Judgement, control: Judgement | None, own: bool) -> tuple[Verdict, str]:
-    """Verdict and reason. An effect that random weights show as well says nothing about the trained model."""
+    """Verdict, and why in a clause. An effect that random weights show too says nothing about the trained model."""
     if own:
         return ("reproduced" if measured.outcome == "holds" else "not reproduced"), measured.reason
     if measured.outcome == "holds" and control and control.outcome == "holds":
@@ -185,12 +223,16 @@ def _refuse_duplicates(claims: dict[Path, list[Claim]]) -> None:
             first[claim.id] = file
 
 
-def _refuse_stray_findings(claim: Claim, runs: list[Place], file: Path, root: Path) -> None:
-    for finding in claim.findings:
-        place = (finding.model, finding.language)
-        if place not in runs and not claim.is_own(*place):
-            known = ", ".join("/".join(run) for run in runs)
-            stray = f"finding about {'/'.join(place)}, which no run of params.yaml measures"
-            raise Refusal(f"{file}: claim {claim.id}: {stray}; runs: {known}")
-        if not claim.is_own(*place) and not _asked(claim, *place, root):
-            raise Refusal(f"{file}: claim {claim.id}: finding about {'/'.join(place)}, which its scope leaves out")
+def _stray(claim: Claim | None, finding: Finding, place: Place, runs: list[Place], root: Path) -> str:
+    """What is wrong with a finding about a run of this claim; empty when nothing is."""
+    if claim is None:
+        return "there is no such claim in the room's claims"
+    own = claim.is_own(*place)
+    if own != (finding.verdict == "not reproduced") and finding.verdict != "not measurable":
+        right = "not reproduced or not measurable" if own else "fails, inconclusive or not measurable"
+        return f"field verdict: should be {right} there"
+    if not own and claim.general is None:
+        return "the claim has no `general` form to be judged by there"
+    if place not in runs and not own:
+        return f"no run of params.yaml measures that; runs: {', '.join('/'.join(run) for run in runs)}"
+    return "" if own or _asked(claim, *place, root) else "the claim's scope leaves that out"

@@ -1,9 +1,8 @@
 """Does every claim ask for something that is measured? A check on what is committed; no verdict waits for it."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
-from replications.claims.evidence import Evidence, Place, Tree, find, paths, room_evidence, without_places
+from replications.claims.evidence import Evidence, Place, Tree, find, nearest, paths, room_evidence, without_places
 from replications.claims.ledger import all_claims, claims_file
 from replications.claims.schema import PAPERS_OWN, Claim, Criterion, Estimate
 from replications.errors import Refusal
@@ -74,9 +73,3 @@ def _has_form(path: str, forms: set[str]) -> bool:
 def _sentence(file: Path, claim: Claim, field: str, criterion: Criterion, path: str, trees: list[Tree]) -> str:
     return (f"{file}: claim {claim.id}: {field}: no evidence has {path} for comparison {criterion.comparison}; "
             f"nearest: {nearest(path, trees)}")  # fmt: skip
-
-
-def nearest(wanted: str, trees: list[Tree]) -> str:
-    """The existing paths that look most like `wanted`, as text for a sentence."""
-    known = dict.fromkeys(path for tree in trees for path in paths(tree) if path != wanted)
-    return ", ".join(get_close_matches(wanted, known, n=3, cutoff=0.3)) or "nothing similar"

@@ -1,4 +1,4 @@
-"""The typed form of a published claim: one block of a room's claims.yaml."""
+"""The typed form of a published claim: one block of data/claims/<room>.yaml."""
 
 import re
 import sys
@@ -97,15 +97,6 @@ class Criterion(Strict):
         return self.quantity if isinstance(self.quantity, list) else [self.quantity]
 
 
-class Finding(Strict):
-    """A recorded verdict that differs from the default, and why."""
-
-    model: str
-    language: str
-    verdict: Literal["not reproduced", "fails", "inconclusive", "not measurable"]
-    reason: str = Field(min_length=1)
-
-
 class Scope(Strict):
     """Of which runs a general form is asked, where the experiment exists for some only; unset means all."""
 
@@ -127,7 +118,6 @@ class Claim(Criterion):
     provenance: Provenance
     confidence: Literal["seen", "memory"]
     ledger_id: str = ""
-    findings: list[Finding] = []
 
     @field_validator("id")
     @classmethod
@@ -140,20 +130,6 @@ class Claim(Criterion):
     def _memory_is_not_seen(self) -> "Claim":
         if self.provenance.source_kind == "memory" and self.confidence != "memory":
             raise ValueError("confidence should be memory when provenance.source_kind is memory")
-        return self
-
-    @model_validator(mode="after")
-    def _findings_differ_from_default(self) -> "Claim":
-        places = [(finding.model, finding.language) for finding in self.findings]
-        for finding, place in zip(self.findings, places, strict=True):
-            own = self.is_own(*place)
-            if own != (finding.verdict == "not reproduced") and finding.verdict != "not measurable":
-                right = "not reproduced or not measurable" if own else "fails, inconclusive or not measurable"
-                raise ValueError(f"findings: on {place[0]}/{place[1]} the verdict should be {right}")
-            if not own and self.general is None:
-                raise ValueError(f"findings: {place[0]}/{place[1]} needs a `general` form to be judged by")
-            if places.count(place) > 1:
-                raise ValueError(f"findings: {place[0]}/{place[1]} is given twice; keep one")
         return self
 
     @property
@@ -233,7 +209,7 @@ def read_claims(file: Path) -> list[Claim]:
 
 
 def as_claim(block: Any, place: str) -> Claim:
-    """One block of claims.yaml; a refusal begins with `place` and names the field and what would be right."""
+    """One block of a claims file; a refusal begins with `place` and names the field and what would be right."""
     if not isinstance(block, dict):
         raise Refusal(f"{place} should be a mapping that starts with its id")
     try:

@@ -21,12 +21,9 @@ import pandas as pd
 from replications import progress
 from replications.catalogue import datasets
 from replications.catalogue.entries import check_decoder
-from replications.claims.ledger import load_claims
-from replications.claims.schema import OWN_LANGUAGE
 from replications.evidence import shards
 from replications.evidence.run import made_by, write_run
-from replications.ioi_circuit import quantities, stimuli, tables, wang_stimuli
-from replications.ioi_circuit.classes import CLASSES
+from replications.ioi_circuit import published, quantities, stimuli, tables, wang_stimuli
 from replications.ioi_circuit.measure import Findings, Stimuli, measure
 from replications.models.load import Loaded, encoder, load_model
 from replications.settings import room_params
@@ -34,7 +31,7 @@ from replications.stimuli.language import Stimuli as Language
 from replications.stimuli.language import load_stimuli
 
 ROOM = "ioi_circuit"
-PAPER = "gpt2"  # whose published numbers come from the paper's own prompts
+PAPER = ("gpt2", "en")  # whose published numbers come from the paper's own prompts
 DATASET = "ioi-dataset"
 STOP = {" ": ". ", "": "。"}  # ends a sentence, in scripts with and without spaces
 
@@ -65,7 +62,7 @@ def prompt_sets(loaded: Loaded, language: Language, params: Mapping[str, Any]) -
     it is `ours`, with the BOS policy of the model catalogue.
     """
     sets = {}
-    if (loaded.entry.id, language.language) == (PAPER, OWN_LANGUAGE):
+    if (loaded.entry.id, language.language) == PAPER:
         (file,) = datasets.fetch(DATASET).values()
         grammar = wang_stimuli.read(datasets.read_text(file), file.name)
         sets["paper"] = _stimuli(dataclasses.replace(loaded, bos_id=None), grammar, language, params)
@@ -92,13 +89,6 @@ def unrelated(language: Language) -> list[str]:
     return [sentence for sentence in said if not any(name in sentence for name in language.ioi.names)]
 
 
-def published_sets(model: str, language: str) -> dict[str, list[str]]:
-    """Heads by class, where a claim names them for this very model."""
-    wanted = {f"classes.{name}.heads": name for name in CLASSES}
-    own = (claim for claim in load_claims(ROOM) if claim.is_own(model, language) and claim.comparison == "overlap")
-    return {wanted[claim.quantity]: claim.published for claim in own if claim.quantity in wanted}
-
-
 def _measure_all(
     loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], keep: shards.Keep, weights: str
 ) -> dict[str, Findings]:
@@ -115,10 +105,9 @@ def _write(
 ) -> dict[str, Any]:  # fmt: skip
     main = next(iter(trained))
     trees = {"measured": _trees(trained, trained, params), "control": _trees(control, trained, params)}
-    published = published_sets(*place)
     found = trained[main]
-    if published:
-        against = quantities.against_published(found.circuit.classes, published, found.shape[0] * found.shape[1])
+    if named := published.sets(*place):
+        against = quantities.against_published(found.circuit.classes, named, found.shape[0] * found.shape[1])
         trees["measured"]["published"] = against
     heads = pd.concat([tables.head_table(each[main]).assign(weights=name) for name, each in
                        (("measured", trained), ("control", control))])  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replications.claims.evidence import find, paths, read_evidence, room_evidence, without_places
+from replications.claims.evidence import find, nearest, paths, read_evidence, room_evidence, without_places
 from replications.claims.schema import Criterion
 from replications.errors import Refusal
 
@@ -146,3 +146,7 @@ def test_a_run_that_is_not_in_params_is_rebuilt_by_the_command_line(checkout):
 def test_places_are_blanked_and_names_are_kept():
     assert without_places("heads.L9H10") == without_places("heads.L0H0") == "heads.#"
     assert without_places("curve.S2.11") == "curve.S2.#"
+
+
+def test_nearest_says_so_when_nothing_is():
+    assert nearest("zzz", [{}]) == "nothing similar"

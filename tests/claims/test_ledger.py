@@ -7,16 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replications.claims.ledger import COLUMNS, all_claims, expected, load_claims, rooms, verdicts
+from replications.claims.findings import Finding
+from replications.claims.ledger import (
+    COLUMNS,
+    all_claims,
+    all_findings,
+    expected,
+    load_claims,
+    load_findings,
+    rooms,
+    run_verdicts,
+    verdicts,
+)
 from replications.claims.schema import Claim, Verdict
 from replications.errors import Refusal
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 POSITIVE = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
-
-
-def finding(model, language, verdict, reason="recorded"):
-    return {"model": model, "language": language, "verdict": verdict, "reason": reason}
 
 
 def row(checkout, model=None, language="en"):
@@ -41,7 +48,9 @@ def test_rooms_have_claims_and_a_stage(checkout, block):
     checkout.room("rome", block())
     checkout.room("ioi", block(id="other.claim"))
     (checkout.root / "replications" / "claims").mkdir()
-    (checkout.room("draft", block()).parent / "stage.py").unlink()
+    checkout.room("draft", block()).unlink()
+    checkout.room("idea", block())
+    (checkout.root / "replications" / "idea" / "stage.py").unlink()
     assert rooms(checkout.root) == ["ioi", "rome"]
     assert [claim.id for claim in all_claims(checkout.root)["ioi"]] == ["other.claim"]
 
@@ -52,13 +61,19 @@ def test_without_rooms_the_table_is_empty_and_a_row_has_all_columns(checkout, bl
     assert list(row(checkout)) == COLUMNS
 
 
-@pytest.mark.parametrize(("value", "verdict"), [(2.5, "reproduced"), (2.6, "not reproduced")])
-def test_on_the_own_model_the_point_decides(checkout, block, gain, value, verdict):
+@pytest.mark.parametrize(
+    ("value", "verdict", "reason"),
+    [
+        (2.5, "reproduced", ""),
+        (2.6, "not reproduced", "2.6 (0 to 9, n = 64, control 0.1), where 2.0 ± 0.5 is asked"),
+    ],
+)
+def test_on_the_own_model_the_point_decides(checkout, block, gain, value, verdict, reason):
     checkout.room("rome", block())
     checkout.evidence("rome", "gpt2", "en", gain(value, 0.0, 9.0), gain(0.1))
     place = {"claim": "paper2022.gain", "replication": "rome", "model": "gpt2", "language": "en"}
     numbers = {"published": 2.0, "measured": value, "ci_low": 0.0, "ci_high": 9.0, "n": 64, "control": 0.1}
-    assert row(checkout) == place | numbers | {"verdict": verdict, "asserted": True, "reason": ""}
+    assert row(checkout) == place | numbers | {"verdict": verdict, "asserted": True, "reason": reason}
 
 
 def test_the_own_model_is_judged_by_its_own_form_even_where_the_control_shows_it(checkout, block, gain):
@@ -72,13 +87,16 @@ def test_the_own_model_is_judged_by_its_own_form_even_where_the_control_shows_it
     [
         ((1.0, 0.5, 1.5), (0.0, -0.1, 0.1), "holds", ""),
         ((1.0, 0.5, 1.5), None, "holds", ""),
-        ((1.0, -0.5, 2.5), (0.0, -0.1, 0.1), "inconclusive", "the 95 % interval straddles the criterion"),
-        ((1.0, 0.5, 1.5), (0.9, 0.1, 1.7), "inconclusive", "the control shows it too"),
-        ((-1.0, -1.5, -0.5), (0.9, 0.1, 1.7), "fails", ""),
+        ((1.0, -0.5, 2.5), (0.0, -0.1, 0.1), "inconclusive",
+         "1 (-0.5 to 2.5, n = 64, control 0), where > 0 is asked: the 95 % interval straddles the criterion"),
+        ((1.0, 0.5, 1.5), (0.9, 0.1, 1.7), "inconclusive",
+         "1 (0.5 to 1.5, n = 64, control 0.9), where > 0 is asked: the control shows it too"),
+        ((-1.0, -1.5, -0.5), (0.9, 0.1, 1.7), "fails", "-1 (-1.5 to -0.5, n = 64, control 0.9), where > 0 is asked"),
+        ((-1.0, None, None), (None, None, None), "fails", "-1 (n = 64), where > 0 is asked"),
         ((None, None, None), (0.9, 0.1, 1.7), "fails", "not measurable: pairs.gain is not a finite number"),
         ((1.0, 0.5, 1.5), (None, None, None), "holds", ""),
     ],
-)
+)  # fmt: skip
 def test_elsewhere_the_interval_and_the_control_decide(checkout, block, gain, measured, control, verdict, reason):
     checkout.room("rome", block(general=POSITIVE))
     checkout.evidence("rome", SMALL, "en", gain(*measured), control and gain(*control))
@@ -118,10 +136,10 @@ def test_the_general_form_is_asked_within_its_scope_only(checkout, block, gain, 
 
 
 def test_a_finding_outside_the_scope_is_refused(checkout, block):
-    findings = [finding(OTHER, "fr", "fails")]
-    checkout.room("ioi", block(general=POSITIVE, scope={"languages": ["en"]}, findings=findings))
-    with pytest.raises(Refusal, match=rf"finding about {OTHER}/fr, which its scope leaves out"):
-        load_claims("ioi", checkout.root)
+    checkout.room("ioi", block(general=POSITIVE, scope={"languages": ["en"]}))
+    file = checkout.finding("ioi", OTHER, "fr", "fails")
+    with pytest.raises(Refusal, match=rf"{file}: ioi: paper2022.gain: fr: the claim's scope leaves that out"):
+        load_findings("ioi", checkout.root)
 
 
 def test_without_evidence_the_row_says_why(checkout, block):
@@ -133,22 +151,49 @@ def test_without_evidence_the_row_says_why(checkout, block):
 
 
 def test_a_recorded_finding_lends_its_reason(checkout, block, gain):
-    recorded = [
-        finding("gpt2", "en", "not reproduced", "axis swap"),
-        finding(SMALL, "en", "fails", "too small"),
-    ]
-    checkout.room("rome", block(general=POSITIVE, findings=recorded))
+    checkout.room("rome", block(general=POSITIVE))
+    checkout.finding("rome", "gpt2", "en", "not reproduced", reason="axis swap")
+    checkout.finding("rome", SMALL, "en", "fails", reason="too small")
+    checkout.finding("rome", OTHER, "en", "fails")
     checkout.evidence("rome", "gpt2", "en", gain(9.0))
+    checkout.evidence("rome", OTHER, "en", gain(-1.0))
     checkout.evidence("rome", SMALL, "en", gain(2.0))
-    assert column(checkout, "verdict") == ["not reproduced", "holds"]
-    assert column(checkout, "reason") == ["axis swap", ""]  # a finding that no longer stands explains nothing
+    made = "-1 (n = 64), where > 0 is asked"
+    assert column(checkout, "verdict") == ["not reproduced", "fails", "holds"]
+    assert column(checkout, "reason") == ["axis swap", made, ""]  # what no longer stands explains nothing
+    file = checkout.root / "reports" / "rome" / "gpt2" / "en" / "metrics.json"
+    assert [row["reason"] for row in run_verdicts("rome", file, checkout.root)] == ["axis swap"]
+
+
+def test_the_numbers_in_a_reason_are_those_of_the_evidence(checkout, block, estimate):
+    checkout.room("rome", block(general=POSITIVE))
+    checkout.finding("rome", SMALL, "en", "fails", reason="{measured} of {n}; {measured:pairs.loss} is {{lost}}")
+    measured = {"pairs": {"gain": estimate(-1.0, -2.0, -0.5), "loss": estimate(0.25)}}
+    checkout.evidence("rome", SMALL, "en", measured)
+    assert row(checkout, SMALL)["reason"] == "-1 of 64; 0.25 is {lost}"
+
+
+def test_a_number_that_the_evidence_does_not_have_names_file_and_claim(checkout, block, gain):
+    checkout.room("rome", block(general=POSITIVE))
+    file = checkout.finding("rome", SMALL, "en", "fails", reason="{measured:pairs.gian}")
+    checkout.evidence("rome", SMALL, "en", gain(-1.0))
+    told = rf"{file}: rome: paper2022.gain: en: reason: .*pairs.gian. names no quantity of the run; nearest: pairs.gain"
+    with pytest.raises(Refusal, match=told):
+        verdicts(checkout.root)
+
+
+def test_a_damaged_file_stops_no_reason_that_asks_it_for_a_number(checkout, block, gain):
+    checkout.room("rome", block(general=POSITIVE))
+    checkout.finding("rome", SMALL, "en", "not measurable", reason="lost, with {measured:pairs.loss}")
+    checkout.evidence("rome", SMALL, "en", gain(-1.0)).write_text("{")
+    assert row(checkout, SMALL)["reason"] == "lost, with no value"
 
 
 def test_expected_is_the_finding_or_the_default(block):
-    claim = Claim(**block(general=POSITIVE, findings=[finding(SMALL, "en", "fails")]))
-    assert expected(claim, "gpt2", "en") == "reproduced"
-    assert expected(claim, SMALL, "en") == "fails"
-    assert expected(claim, OTHER, "en") == "holds"
+    claim, findings = Claim(**block(general=POSITIVE)), {("paper2022.gain", SMALL, "en"): Finding(verdict="fails")}
+    assert expected(claim, "gpt2", "en", findings) == "reproduced"
+    assert expected(claim, SMALL, "en", findings) == "fails"
+    assert expected(claim, OTHER, "en", findings) == "holds"
 
 
 def test_memory_is_listed_and_not_asserted(checkout, block, gain):
@@ -201,10 +246,38 @@ def test_a_duplicate_id_within_a_file_is_refused(checkout, block):
         load_claims("ioi", checkout.root)
 
 
-def test_a_finding_about_no_run_is_refused(checkout, block):
-    checkout.room("ioi", block(general=POSITIVE, findings=[finding(SMALL, "zh", "fails")]))
-    with pytest.raises(Refusal, match=rf"finding about {SMALL}/zh.*; runs: {SMALL}/en, {OTHER}/en, {OTHER}/fr"):
-        load_claims("ioi", checkout.root)
+@pytest.mark.parametrize(
+    ("place", "verdict", "said"),
+    [
+        ((SMALL, "zh"), "fails", f"no run of params.yaml measures that; runs: {SMALL}/en, {OTHER}/en, {OTHER}/fr"),
+        (("gpt2", "en"), "fails", "field verdict: should be not reproduced or not measurable there"),
+        ((SMALL, "en"), "not reproduced", "field verdict: should be fails, inconclusive or not measurable there"),
+    ],
+)
+def test_a_finding_is_a_departure_about_a_run(checkout, block, place, verdict, said):
+    checkout.room("ioi", block(general=POSITIVE))
+    file = checkout.finding("ioi", *place, verdict)
+    with pytest.raises(Refusal) as refusal:
+        load_findings("ioi", checkout.root)
+    assert str(refusal.value) == f"{file}: ioi: paper2022.gain: {place[1]}: {said}"
+
+
+def test_a_finding_elsewhere_needs_the_general_form(checkout, block):
+    checkout.room("ioi", block())
+    checkout.finding("ioi", SMALL, "en", "fails")
+    with pytest.raises(Refusal, match="no `general` form"):
+        verdicts(checkout.root)
+
+
+def test_a_finding_about_what_is_not_there_is_refused(checkout, block):
+    checkout.room("ioi", block())
+    file = checkout.finding("ioi", "gpt2", "en", "not reproduced", claim="paper2022.gian")
+    with pytest.raises(Refusal, match=rf"{file}: ioi: paper2022.gian: en: there is no such claim"):
+        all_findings(checkout.root)
+    file.unlink()
+    checkout.finding("oio", "gpt2", "en", "not reproduced")
+    with pytest.raises(Refusal, match=rf"{file}: there is no replication oio; known: ioi"):
+        all_findings(checkout.root)
 
 
 def in_one_room(checkout, block, model, tree, *claims):
@@ -246,8 +319,8 @@ def test_a_general_quantity_that_a_run_lacks_is_not_measurable_there(checkout, b
 
 @pytest.mark.parametrize("model", ["gpt2", SMALL])
 def test_a_recorded_reason_says_why_it_is_not_measurable(checkout, block, estimate, model):
-    recorded = finding(model, "en", "not measurable", "an encoder has no next token")
-    checkout.room("ioi", block(general=POSITIVE, findings=[recorded]))
+    checkout.room("ioi", block(general=POSITIVE))
+    checkout.finding("ioi", model, "en", "not measurable", reason="an encoder has no next token")
     checkout.evidence("ioi", model, "en", {"pairs": {"loss": estimate(1.0)}})
     found = row(checkout, model)
     assert (found["verdict"], found["reason"]) == ("not measurable", "an encoder has no next token")

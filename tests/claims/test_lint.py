@@ -1,6 +1,6 @@
 """A claim that asks for what nothing measures is misspelt; what only its own model lacks is not."""
 
-from replications.claims.lint import misnamed, nearest
+from replications.claims.lint import misnamed
 
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 POSITIVE = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
@@ -59,7 +59,3 @@ def test_a_room_without_whole_evidence_is_not_asked(checkout, block):
     assert misnamed(checkout.root) == []
     checkout.evidence("ioi", SMALL, "en", {}).write_text("{")
     assert misnamed(checkout.root) == []
-
-
-def test_nearest_says_so_when_nothing_is():
-    assert nearest("zzz", [{}]) == "nothing similar"

@@ -1,18 +1,24 @@
 """The published claims, one by one, against the committed evidence; nothing is measured here."""
 
+from functools import cache
+
 import pytest
 
 from replications.claims.compare import as_text
 from replications.claims.evidence import read_evidence
-from replications.claims.ledger import COLUMNS, all_claims, expected, verdicts
+from replications.claims.findings import findings_files
+from replications.claims.ledger import COLUMNS, all_claims, all_findings, expected, verdicts
 from replications.claims.lint import misnamed
 from replications.claims.offers import absence
 from replications.files import write_csv
+from replications.record import differing
+from replications.report.agreement import changed_files
 from replications.report.scoreboard import scoreboard
-from replications.settings import REPORTS
+from replications.settings import REPORTS, ROOT
 
 ROOMS = all_claims()
 CLAIMS = {claim.id: claim for listed in ROOMS.values() for claim in listed}
+FINDINGS = all_findings()
 ROWS = verdicts()
 ASSERTED = [row for row in ROWS if row["asserted"]]
 
@@ -21,7 +27,7 @@ def account(row: dict) -> str:
     """Everything a reader needs to see why a verdict is not the recorded one."""
     claim = CLAIMS[row["claim"]]
     form = claim.form(row["model"], row["language"])
-    recorded = expected(claim, row["model"], row["language"])
+    recorded = expected(claim, row["model"], row["language"], FINDINGS)
     return (
         f"\n{claim.id} on {row['model']}/{row['language']}: {claim.statement}"
         f"\n  published  {as_text(claim)} {claim.unit} ({claim.model}); {claim.paper}, {claim.where}"
@@ -36,7 +42,7 @@ def account(row: dict) -> str:
 
 
 def test_there_is_something_to_assert():
-    assert ASSERTED, "no claim with evidence or without: replications/*/claims.yaml is empty or not found"
+    assert ASSERTED, "no claim with evidence or without: data/claims is empty or not found"
     assert any(row["verdict"] != "not re-run here" for row in ASSERTED), "no claim has any evidence under reports/"
 
 
@@ -44,7 +50,7 @@ def test_there_is_something_to_assert():
 def test_the_verdict_is_the_recorded_one(row):
     evidence = REPORTS / row["replication"] / row["model"] / row["language"] / "metrics.json"
     if evidence.is_file():
-        assert row["verdict"] == expected(CLAIMS[row["claim"]], row["model"], row["language"]), account(row)
+        assert row["verdict"] == expected(CLAIMS[row["claim"]], row["model"], row["language"], FINDINGS), account(row)
     else:
         assert row["verdict"] == "not re-run here", account(row)
         assert row["reason"] == absence(row["replication"], row["model"]), account(row)
@@ -68,9 +74,21 @@ def test_what_is_known_from_memory_is_listed_and_not_asserted():
 
 def test_every_claim_and_every_finding_has_its_row():
     rows = {(row["claim"], row["model"], row["language"]) for row in ROWS}
-    findings = {(claim.id, each.model, each.language) for claim in CLAIMS.values() for each in claim.findings}
     assert {row["claim"] for row in ROWS} == CLAIMS.keys()
-    assert findings <= rows, f"findings about runs without evidence: {sorted(findings - rows)}"
+    assert FINDINGS.keys() <= rows, f"findings about runs without evidence: {sorted(FINDINGS.keys() - rows)}"
+
+
+@pytest.mark.parametrize("model", [file.stem for file in findings_files(ROOT)])
+def test_what_is_recorded_is_what_the_evidence_says(model):
+    """To the digit, where the evidence is the committed one: `make repro` says how far another run is from that."""
+    changes = [change for change in differing(model, ROOT) if not remade(change.key[0], model)]
+    told = "\n".join(map(str, changes))
+    assert not changes, f"`replicate record --model {model}` and a look at the reasons would make these right:\n{told}"
+
+
+@cache
+def remade(room, model):
+    return changed_files(ROOT, f"reports/{room}/{model}") > 0
 
 
 def test_the_committed_table_and_page_are_what_the_evidence_gives(tmp_path):

@@ -8,7 +8,9 @@ from typing import ClassVar
 import pytest
 from ioi_circuit.test_wang_stimuli import SOURCE
 
-from replications.ioi_circuit import stage
+from replications.claims.ledger import load_claims
+from replications.ioi_circuit import published, stage
+from replications.ioi_circuit.classes import CLASSES
 from replications.models.load import Loaded
 from replications.stimuli.language import languages, load_stimuli
 
@@ -70,10 +72,18 @@ def test_unrelated_sentences_end_and_name_nobody(code):
 
 
 def test_published_sets_are_those_of_the_claims():
-    sets = stage.published_sets("gpt2", "en")
-    assert sets["name_mover"] == ["9.9", "10.0", "9.6"]
-    assert len(sets) == 7
-    assert stage.published_sets("smollm2-135m", "en") == {}
+    claimed = {}
+    for claim in load_claims("ioi_circuit"):
+        if claim.comparison == "overlap":
+            assert claim.quantity.startswith("classes.")
+            claimed.setdefault(claim.model, {})[claim.quantity.split(".")[1]] = claim.published
+    assert claimed == published.HEADS
+
+
+def test_there_are_published_sets_for_the_papers_models_in_their_language_only():
+    assert published.sets("gpt2", "en")["name_mover"] == ["9.9", "10.0", "9.6"]
+    assert set(published.sets("gpt2", "en")) == set(CLASSES)
+    assert published.sets("gpt2", "fr") == published.sets("smollm2-135m", "en") == {}
 
 
 def test_the_digest_says_when_prompts_differ():

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from replications.claims.evidence import paths, without_places
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.evidence import shards
 from replications.files import read_json
 from replications.ioi_faithfulness import adversarial, circuits, experiments, stage
 from replications.ioi_faithfulness.circuits import POSITION, Circuit
-from replications.settings import ROOT
 
-CLAIMS = read_claims(ROOT / "replications" / "ioi_faithfulness" / "claims.yaml")
+CLAIMS = load_claims("ioi_faithfulness")
 FILES = ("adversarial", "completeness", "faithfulness", "minimality", "prompts", "random_circuits")
 
 

@@ -12,7 +12,7 @@ from replications.pipeline import stages
 from replications.settings import DATA, REPORTS, ROOT, load_settings
 from replications.stimuli.language import languages
 
-FURNITURE = ("README.md", "claims.yaml", "stage.py", "figures.py", "__init__.py")
+FURNITURE = ("README.md", "stage.py", "figures.py", "__init__.py")
 SETTINGS = load_settings()
 STAGES = read_yaml(ROOT / "dvc.yaml")["stages"]
 MEASURED = [room for room in rooms() if "foreach" in STAGES[room]]  # the others need no weights
@@ -27,7 +27,7 @@ def test_there_are_rooms():
 def test_every_room_has_the_same_furniture(room):
     missing = [name for name in FURNITURE if not (ROOT / "replications" / room / name).is_file()]
     assert not missing, f"replications/{room} lacks {missing}"
-    assert load_claims(room), f"replications/{room}/claims.yaml is empty"
+    assert load_claims(room), f"data/claims/{room}.yaml is empty"
     assert (ROOT / "tests" / room).is_dir(), f"tests/{room} is missing"
 
 
@@ -96,12 +96,27 @@ def test_runs_name_known_models_and_languages():
 
 def test_report_stage_reads_every_room():
     deps = STAGES["report"]["deps"]
-    for room in rooms():
-        assert f"replications/{room}/claims.yaml" in deps
-        assert f"reports/{room}" in deps
+    assert {"data/claims", "data/findings"} <= set(deps)
+    assert {f"reports/{room}" for room in rooms()} <= set(deps)
+
+
+def test_what_is_published_and_what_was_found_make_no_measurement_stale():
+    read = {stage.name for stage in stages() for dep in stage.deps if dep.startswith(("data/claims", "data/findings"))}
+    assert read == {"report"}
+    assert not {dep for stage in stages() for dep in stage.deps if dep in ("data", "data/")}
+
+
+def test_every_file_of_claims_has_its_room():
+    assert [file.stem for file in sorted((DATA / "claims").iterdir())] == rooms()
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_no_room_reads_the_claims_about_it(room):
+    modules = (ROOT / "replications" / room).glob("*.py")
+    assert not [file for file in modules if "replications.claims" in file.read_text()]
 
 
 def test_data_has_provenance():
     text = (DATA / "README.md").read_text()
-    for folder in ("stimuli", "catalogue"):
+    for folder in ("stimuli", "catalogue", "claims", "findings"):
         assert folder in text

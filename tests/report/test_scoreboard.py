@@ -17,15 +17,15 @@ POSITIVE = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
 @pytest.fixture
 def page(checkout, block, estimate):
     """A checkout with a reproduced claim, a finding, a claim from memory and one whose model is not here."""
-    found = {"model": SMALL, "language": "en", "verdict": "fails", "reason": "[too] small | shallow"}
     memory = {"provenance": {"source_kind": "memory", "seen_at": ""}, "confidence": "memory"}
     checkout.room(
         "rome",
-        block(model=OTHER, general=POSITIVE, findings=[found]),
+        block(model=OTHER, general=POSITIVE),
         block(id="paper2022.recalled", model=OTHER, **memory),
         block(id="paper2022.xl", model="gpt2-xl", quantity="pairs.gain"),
         block(id="paper2022.xl_too", model="gpt2-xl"),
     )
+    checkout.finding("rome", SMALL, "en", "fails", reason="[too] small | shallow")
     checkout.room("audit", block(id="paper2022.sum", model="printed", quantity="table.sum", unit="%"))
     checkout.evidence("audit", "printed", "en", {"table": {"sum": estimate(2.0)}})
     checkout.evidence("rome", OTHER, "en", {"pairs": {"gain": estimate(2.25, 2.125, 2.375)}})
@@ -144,15 +144,15 @@ HOSTILE = "x <script>alert(1)</script> ![a](http://x.example/y.png)\r\n\n# Verdi
 def hostile(checkout, block, estimate):
     """A checkout whose claims, findings and evidence would all like to be more than text."""
     label = {"comparison": "argmax", "tolerance": None, "tolerance_reason": None}
-    reason = [{"model": SMALL, "language": "en", "verdict": "fails", "reason": HOSTILE}]
     general = {"quantity": "top", "comparison": "argmax", "published": HOSTILE}
     checkout.room(
         "rome",
         block(id="a.here", model=SMALL, statement=HOSTILE, unit=HOSTILE),
-        block(id="a.label", quantity="top", published=HOSTILE, **label, general=general, findings=reason),
+        block(id="a.label", quantity="top", published=HOSTILE, **label, general=general),
         block(id="a.away", model=HOSTILE),
         block(id="a.named", model=SMALL, quantity=HOSTILE.replace(".", "")),
     )
+    checkout.finding("rome", SMALL, "en", "fails", claim="a.label", reason=HOSTILE)
     checkout.evidence("rome", SMALL, "en", {"pairs": {"gain": estimate(2.0)}, "top": estimate(HOSTILE + "!")})
     return checkout
 

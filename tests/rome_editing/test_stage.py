@@ -9,8 +9,7 @@ import torch
 from rome_editing import oracle
 
 from replications.claims.evidence import find, read_evidence
-from replications.claims.ledger import claims_file
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.errors import Refusal
 from replications.rome_editing import stage
 from replications.rome_editing.hparams import HParams
@@ -85,7 +84,7 @@ def test_general_forms_find_what_they_ask_for(room):
     """CounterFact and GPT-J's own numbers aside, every claim can be judged on any model."""
     _, out, _ = room
     evidence = read_evidence(out / "metrics.json")
-    asked = [claim.general for claim in read_claims(claims_file("rome_editing")) if claim.general]
+    asked = [claim.general for claim in load_claims("rome_editing") if claim.general]
     assert len(asked) > 20
     assert [form.quantity for form in asked if find(evidence.measured, form) is None] == []
 
@@ -94,7 +93,7 @@ def test_own_forms_ask_for_quantities_of_the_same_form(room):
     _, out, _ = room
     evidence = read_evidence(out / "metrics.json")
     tree = evidence.measured | {"paper": evidence.measured["facts"]}  # what the paper's own models have besides
-    own = read_claims(claims_file("rome_editing"))
+    own = load_claims("rome_editing")
     assert [claim.id for claim in own if find(tree, claim) is None] == []
 
 

@@ -10,16 +10,15 @@ from dictionaries import tiny
 
 from replications.claims.compare import judge
 from replications.claims.evidence import find, paths, read_evidence
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.dictionaries import trained as module
 from replications.errors import Refusal
 from replications.evidence.run import Run
 from replications.files import read_json
 from replications.sae_features import figures, sample, stage
 from replications.sae_features.classes import CLASSES
-from replications.settings import ROOT
 
-CLAIMS = read_claims(ROOT / "replications" / "sae_features" / "claims.yaml")
+CLAIMS = load_claims("sae_features")
 OWN = {"seed": 1, "select_windows": 120, "test_windows": 100, "top": 5, "random_cards": 2, "resamples": 40}
 LEARNED = tiny.PARAMS | {
     "shares": {"numbers": 0.3, "base64": 0.3, "udhr": 0.4}, "characters": 3000, "test_windows": 9,

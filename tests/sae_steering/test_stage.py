@@ -7,15 +7,15 @@ from dictionaries import tiny
 
 from replications.claims.compare import judge
 from replications.claims.evidence import find, paths, read_evidence
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.dictionaries import trained as module
 from replications.errors import Refusal
 from replications.files import read_json
 from replications.sae_steering import measure, stage
 from replications.sae_steering.concepts import read_concepts
-from replications.settings import ROOT, room_params
+from replications.settings import room_params
 
-CLAIMS = read_claims(ROOT / "replications" / "sae_steering" / "claims.yaml")
+CLAIMS = load_claims("sae_steering")
 BANK = {"resid_pre": {"width": 2, "kinds": ["batch_topk"], "seeds": [0]}}
 TRAINING = tiny.PARAMS | {"banks": BANK}
 PARAMS = room_params("sae_steering", "default") | {

@@ -4,14 +4,14 @@ import drawn
 import pytest
 
 from replications.claims.evidence import paths
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.errors import Refusal
 from replications.evidence import shards
 from replications.evidence.run import Run
-from replications.settings import ROOT, load_settings
+from replications.settings import load_settings
 from replications.superposition import experiments, figures, phases, quantities, stage
 
-CLAIMS = read_claims(ROOT / "replications" / "superposition" / "claims.yaml")
+CLAIMS = load_claims("superposition")
 QUICK = {"steps": 20, "lr": 0.02, "batch": 16}
 PARAMS = {
     "seed": 0, "sweep": QUICK, "sweep_seeds": 2, "plane": QUICK, "restarts": 3, "plateaus": QUICK,

@@ -5,13 +5,13 @@ import pytest
 
 from replications.catalogue import store
 from replications.claims.evidence import paths, without_places
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.errors import Refusal
 from replications.evidence.run import Run
-from replications.settings import ROOT, load_settings
+from replications.settings import load_settings
 from replications.toy_sae import article, figures, recovery, stage
 
-CLAIMS = read_claims(ROOT / "replications" / "toy_sae" / "claims.yaml")
+CLAIMS = load_claims("toy_sae")
 PARAMS = {
     "seed": 0, "alpha_low": -4, "alpha_high": 0, "alpha_step": 4, "ratio_low": -1, "ratio_high": 1,
     "recipe": {"steps": 12, "batch": 32, "lr": 0.01}, "article_toys": 2, "resamples": 20,
