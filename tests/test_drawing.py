@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import drawn
 import pandas as pd
@@ -11,6 +12,7 @@ from replications import drawing
 from replications.claims.ledger import rooms
 from replications.errors import Refusal
 from replications.evidence.run import write_tables
+from replications.files import write_text
 
 CELLS = [{"weights": weights, "layer": layer, "position": position, "token": token, "restoration": 0.5 * layer}
          for weights in ("measured", "control") for layer in (0, 1)
@@ -27,6 +29,14 @@ def reports(tmp_path):
         made = {"article_resid_pre": pd.DataFrame(CELLS), "resid_pre": pd.DataFrame(CURVES)}
         write_tables(tmp_path / "rome" / "tiny" / language, made)
     return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Figures of rome that are the roles of its curves in a text."""
+    figures = ModuleType("replications.rome.figures")
+    figures.draw = lambda run, out, title: write_text(out / "roles.txt", "\n".join(run.tables["resid_pre"]["role"]))
+    monkeypatch.setitem(sys.modules, figures.__name__, figures)
 
 
 def test_every_run_of_a_room_is_drawn_without_torch(reports):
@@ -57,7 +67,7 @@ def test_no_figures_import_torch():
         (lambda file: file.write_text(file.read_text().replace("role", "rule")), r"tables/resid_pre\.csv should hold"),
     ],
 )
-def test_a_run_that_cannot_be_drawn_is_named_and_keeps_its_figures(reports, damage, said):
+def test_a_run_that_cannot_be_drawn_is_named_and_keeps_its_figures(reports, quick, damage, said):
     drawing.draw_room(reports, "rome")
     before = {name: (reports / "figures" / name).read_bytes() for name in drawn.files(reports / "figures")}
     damage(reports / "rome" / "tiny" / "en" / "tables" / "resid_pre.csv")
@@ -70,7 +80,7 @@ def test_a_run_that_cannot_be_drawn_is_named_and_keeps_its_figures(reports, dama
     assert {name: (reports / "figures" / name).read_bytes() for name in drawn.files(reports / "figures")} == before
 
 
-def test_figures_of_a_run_that_is_gone_go_too(reports):
+def test_figures_of_a_run_that_is_gone_go_too(reports, quick):
     for name in ("rome/old/en/map.svg", "ioi/old/en/map.svg"):
         (reports / "figures" / name).parent.mkdir(parents=True)
         (reports / "figures" / name).touch()
