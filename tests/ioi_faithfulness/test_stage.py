@@ -89,7 +89,7 @@ def test_a_search_that_found_nothing_is_evidence_too(helpers, tmp_path):
     at = helpers.setting("gpt2")
     tested = {"found": Circuit({})}
     made = measured(at, helpers, tested, helpers.keep)
-    tree = stage._write(tmp_path, made, made["adversarial"], tested, helpers.PARAMS, {}, "tiny, en")["measured"]
+    tree = stage._write(tmp_path, made, made["adversarial"], tested, helpers.PARAMS, {})["measured"]
     assert tree["found"]["size"]["heads"]["value"] == 0
     assert tree["found"]["random"]["beaten"]["value"] == 0
     assert "minimality" not in tree["found"]
@@ -97,7 +97,7 @@ def test_a_search_that_found_nothing_is_evidence_too(helpers, tmp_path):
 
 def test_a_killed_run_resumes(helpers, tmp_path):
     at = helpers.setting()
-    identity, tested = {"room": "r", "model": "tiny"}, {"found": at.circuit}
+    identity, tested = {"room": "ioi_faithfulness", "model": "tiny"}, {"found": at.circuit}
 
     calls = []
 

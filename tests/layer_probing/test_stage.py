@@ -22,7 +22,7 @@ def ready(monkeypatch, tmp_path):
     monkeypatch.setattr(stimuli, "noun_verb", made_up.ambiguous)
     monkeypatch.setattr(stimuli, "sources", made_up.sources)
     monkeypatch.setattr(stage, "room_params", lambda *_: made_up.PARAMS)
-    monkeypatch.setattr(stage.experiment, "provenance", lambda *_: {})
+    monkeypatch.setattr(stage, "made_by", lambda *_: {})
 
     def run(family="llama", languages=("en",), language="en"):
         model = made_up.loaded(family, languages)

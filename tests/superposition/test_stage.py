@@ -82,7 +82,7 @@ def test_a_killed_run_resumes_with_the_same_models(tmp_path, monkeypatch):
     calls = []
 
     def run(limit):
-        with shards.keep({"room": "r", "model": "toy"}, tmp_path) as kept:
+        with shards.keep({"room": "superposition", "model": "toy"}, tmp_path) as kept:
 
             def counted(name, make):
                 def made():
