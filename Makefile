@@ -27,7 +27,7 @@ test: $(STAMP)
 
 # The tests that compute, by the arithmetic of other processors.
 arithmetic: $(STAMP)
-	.ci/arithmetic
+	.ci/arithmetic all
 
 # Writes reports/benchmarks.json: the engine against its peers and against the matrix products it cannot avoid.
 bench: $(STAMP)

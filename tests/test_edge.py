@@ -165,8 +165,9 @@ def test_how_a_command_is_used_is_said_with_exit_code_two(monkeypatch, capsys):
 
 
 INTERRUPTED = """
-import sys, time, threading, types
+import signal, sys, time, threading, types
 from replications import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the tests may ignore it, as nohup does
 stage = types.ModuleType("replications.audit.stage")
 
 def run(**given):
