@@ -57,8 +57,8 @@ def test_everything_is_written_and_drawn(written, tmp_path):
 def test_the_run_is_the_same_again(written, patched, tmp_path):
     out, _ = written
     stage.run(model="tiny", language="en", device="cpu", profile="default", out=tmp_path)
-    for file in out.iterdir():
-        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+    for name in drawn.files(out):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
