@@ -11,15 +11,16 @@ from dictionaries.test_sae import make
 
 from replications.claims.compare import judge
 from replications.claims.evidence import find, paths, read_evidence, without_places
-from replications.claims.ledger import load_claims
+from replications.claims.schema import read_claims
 from replications.dictionaries import published
 from replications.dictionaries import trained as module
 from replications.dictionaries.published import Published
 from replications.errors import Refusal
 from replications.files import read_json
 from replications.sae import quantities, stage
+from replications.settings import ROOT
 
-CLAIMS = load_claims("sae")
+CLAIMS = read_claims(ROOT / "replications" / "sae" / "claims.yaml")
 TABLES = ("density", "scores", "training")
 
 
@@ -56,8 +57,8 @@ def test_everything_is_written_and_drawn(written, tmp_path):
 def test_the_run_is_the_same_again(written, patched, tmp_path):
     out, _ = written
     stage.run(model="tiny", language="en", device="cpu", profile="default", out=tmp_path)
-    for file in (path for path in out.rglob("*") if path.is_file()):
-        assert (tmp_path / file.relative_to(out)).read_bytes() == file.read_bytes(), file.name
+    for name in drawn.files(out):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
