@@ -42,9 +42,8 @@ def test_a_killed_process_ends_with_the_same_bytes(tmp_path):
         "run(Path(sys.argv[1]), slow=1)"
     )
     paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2])])
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    )
+    here = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # it computes as this process does
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=os.environ | here)
     deadline = time.monotonic() + 300
     while not (tmp_path / POINTER).is_file():
         assert child.poll() is None
