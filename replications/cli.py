@@ -198,7 +198,7 @@ def languages(
     """Compare a model's layers language by language on the same sentences, from the evidence of layer_probing."""
     from replications.drawing import LANGUAGES
     from replications.files import sweep
-    from replications.layer_probing.languages import ALL, compare
+    from replications.languages.comparison import ALL, compare
     from replications.places import replaced
     from replications.progress import step
     from replications.settings import load_settings, room_params

@@ -19,7 +19,6 @@ from replications.places import Place
 
 FIGURES = "figures"
 LANGUAGES = "languages"  # what `replicate languages` compares is drawn like the runs of a room
-MODULES = {LANGUAGES: "layer_probing.language_figures"}  # that are not <room>.figures
 FAULTS = (LookupError, ValueError, TypeError, AttributeError)  # of tables that lack what a figure shows
 
 
@@ -63,7 +62,7 @@ def remove(folder: Path, place: Place) -> None:
 def _draw(run: Run, place: Place, out: Path) -> None:
     """Refuses tables that lack what a figure shows, naming those that it was to be drawn from."""
     room, *rest = place
-    figures = import_module(f"replications.{MODULES.get(room, f'{room}.figures')}")
+    figures = import_module(f"replications.{room}.figures")
     try:
         figures.draw(run, out, ", ".join(rest))
     except FAULTS as error:

@@ -274,13 +274,13 @@ def test_run_refuses_wrong_params_before_the_stage_is_imported(calls, here):
 def test_languages_says_what_it_compared_and_where_that_lies(here, monkeypatch):
     import pandas
 
-    from replications.layer_probing import languages
+    from replications.languages import comparison
 
     file = here.root / "params.yaml"
     section = read_yaml(settings.find_root(Path(__file__)) / "params.yaml")["layer_probing"]
     file.write_text(json.dumps(read_yaml(file) | {"layer_probing": section}))
     table = pandas.DataFrame({"language": ["en", "fr", "all"]})
-    monkeypatch.setattr(languages, "compare", lambda folder, out, **options: table)
+    monkeypatch.setattr(comparison, "compare", lambda folder, out, **options: table)
     place = here.root / "reports" / "languages" / SMALL / "all"
     assert invoke("languages", SMALL) == f"{place} compares en, fr: 3 rows\n"
 

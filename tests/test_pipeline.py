@@ -112,7 +112,7 @@ def test_figures_and_the_report_are_made_of_what_there_is():
     made = without("gemma-3-270m")
     last = [stage.phase for stage in made.stages]
     assert last == sorted(last)
-    assert {"figures@rome", "figures@layer_probing", "figures_of_languages", "report"} <= set(names(made))
+    assert {"figures@rome", "figures@layer_probing", "figures@languages", "report"} <= set(names(made))
     assert made.upstream["figures@rome"] == []
 
 

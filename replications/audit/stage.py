@@ -13,8 +13,7 @@ import pandas as pd
 
 from replications.audit.audit import EPSILON, Check
 from replications.audit.tables import FILE, Table, checks, read_tables
-from replications.errors import Refusal
-from replications.evidence.run import write_run
+from replications.evidence.run import Asked, write_run
 from replications.files import sha256
 
 ROOM = "audit"
@@ -26,15 +25,16 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 
     `device` and `profile` change nothing here. Refuses any model but `printed` and any language but `en`.
     """
-    if (model, language) != (MODEL, LANGUAGE):
-        wanted = f"model should be {MODEL} and language {LANGUAGE}"
-        raise Refusal(f"room {ROOM} reads printed tables: {wanted}, not {model} and {language}")
+    Asked(ROOM, model, language, device, {}, out).check_only(MODEL, LANGUAGE, "reads printed tables")
     tables = read_tables()
     rows = checks(tables)
-    metrics = {"measured": measured(rows)}
-    made = {"recomputed": pd.DataFrame([_row(check) for check in rows]), "residuals": residuals(rows, tables)}
-    write_run(out, metrics, made, _provenance(rows, {table.paper for table in tables.values()}))
-    return metrics
+    provenance = _provenance(rows, {table.paper for table in tables.values()})
+    return write_run(out, trees(rows), frames(rows, tables), provenance)
+
+
+def frames(rows: list[Check], tables: dict[str, Table]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
+    return {"recomputed": pd.DataFrame([_row(check) for check in rows]), "residuals": residuals(rows, tables)}
 
 
 def residuals(rows: list[Check], tables: dict[str, Table]) -> pd.DataFrame:
@@ -46,13 +46,16 @@ def residuals(rows: list[Check], tables: dict[str, Table]) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def measured(rows: list[Check]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Estimates by table and row: recomputed value, interval the roundings allow, count of numbers used."""
+def trees(rows: list[Check]) -> dict[str, Any]:
+    """`measured` of metrics.json: estimates by table and row.
+
+    Each has the recomputed value, the interval that the roundings allow, and how many numbers were used.
+    """
     tree: dict[str, dict[str, dict[str, Any]]] = {}
     for check in rows:
         leaf = {"value": check.recomputed, "ci_low": check.low, "ci_high": check.high, "n": check.n}
         tree.setdefault(check.table, {})[check.row] = leaf
-    return tree
+    return {"measured": tree}
 
 
 def _row(check: Check) -> dict[str, Any]:

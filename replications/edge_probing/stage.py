@@ -11,13 +11,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -31,8 +31,9 @@ from replications.edge_probing.summary import Outcome
 from replications.edge_probing.training import Rhythm
 from replications.errors import Refusal, Unavailable
 from replications.evidence import shards
-from replications.evidence.run import made_by, write_run
-from replications.models.load import Loaded, load_model
+from replications.evidence.run import Asked, by_weights, write_run
+from replications.models.load import Loaded
+from replications.models.twins import Twins, measure_twins
 from replications.probing import wordpieces
 from replications.probing.activations import Activations, extract
 from replications.probing.threads import side_by_side
@@ -40,38 +41,44 @@ from replications.settings import room_params
 
 ROOM = "edge_probing"
 SMALL = ("spr2", "relations")  # the authors train these, being small, in shorter rhythms
-Place = Mapping[tuple[str, ...], int]
+SOURCES = {"measured": 0, "control": 1}  # by weights: which of the models' states a probe reads
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    params = room_params(ROOM, profile)
-    tasks, unavailable = load_tasks(params, language)
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    tasks, unavailable = load_tasks(asked.params, language)
     corpus = sorted({s.words for task in tasks.values() for split in task.splits.values() for s in split})
-    place = {words: number for number, words in enumerate(corpus)}
-    loaded = load_model(model, device=device)
-    provenance = made_by(loaded, params, device)
-    states = [_extract(loaded, corpus, language)]
-    kind = loaded.entry.kind
-    del loaded  # two models at once would not fit where one just does
-    states.append(_extract(load_model(model, device=device, random_seed=params["seed"]), corpus, language))
-    identity = {"room": ROOM, "model": model, "language": language, "params": params, "tasks": digests(tasks)}
-    outcomes, counts = {}, {}
-    with shards.keep(identity) as kept:
+    run_over = partial(_extract, corpus=corpus, language=language)
+    twins = measure_twins(asked, lambda loaded: loaded.entry.kind, run_over, run_over)
+    with shards.keep(asked.identity(tasks=digests(tasks))) as kept:
+        outcomes, counts = probe_all(twins, tasks, corpus, asked, kept)
+        more = {"text": twins.measured.counts, "tasks": counts, "not_measured": unavailable,
+                "no_expected_layer": of_sources(summary.undefined, outcomes, asked.draws)}  # fmt: skip
+        curves = by_weights(SOURCES, partial(summary.table, outcomes, **asked.draws))
+        trees = of_sources(summary.quantities, outcomes, asked.draws)
+        return write_run(out, trees, {"curves": curves}, twins.provenance | more)
 
-        def trained(item: tuple[str, EdgeTask]) -> tuple[Outcome, dict[str, Any]]:
-            name, task = item
-            data, probes = examples.build(task, states[0], place, params["seed"]), lineup(states[0].n_layers, params)
-            rhythm = Rhythm(**params["rhythm"]["small" if name in SMALL else "large"])
-            ran = kept(name, lambda: measure(states, kind, data, probes, rhythm, params["seed"], device))
-            size = {"steps": int(ran["steps"].max()), "probes": len(probes), "corpora": list(task.corpora)}
-            left_out = {f"corpus_{reason}": count for reason, count in task.dropped.items()}
-            return as_outcome(ran, probes, states[0].n_layers), data.counts | size | left_out
 
-        for name, made in zip(tasks, side_by_side(trained, list(tasks.items()), "tasks probed"), strict=True):
-            outcomes[name], counts[name] = made
-        provenance |= {"text": states[0].counts, "tasks": counts, "not_measured": unavailable}
-        return _write(out, outcomes, params, provenance)
+def probe_all(
+    twins: Twins[str, Activations, Activations], tasks: Mapping[str, EdgeTask], corpus: list[tuple[str, ...]],
+    asked: Asked, kept: shards.Keep,
+) -> tuple[dict[str, Outcome], dict[str, Any]]:  # fmt: skip
+    """Step 3: by task what its probes got right and wrong, and how many examples and probes there were."""
+    params, place = asked.params, {words: number for number, words in enumerate(corpus)}
+    states = [twins.measured, twins.control]
+
+    def probed(item: tuple[str, EdgeTask]) -> tuple[Outcome, dict[str, Any]]:
+        name, task = item
+        data, probes = examples.build(task, states[0], place, params["seed"]), lineup(states[0].n_layers, params)
+        rhythm = Rhythm(**params["rhythm"]["small" if name in SMALL else "large"])
+        ran = kept(name, lambda: measure(states, twins.plan, data, probes, rhythm, params["seed"], asked.device))
+        size = {"steps": int(ran["steps"].max()), "probes": len(probes), "corpora": list(task.corpora)}
+        left_out = {f"corpus_{reason}": count for reason, count in task.dropped.items()}
+        return as_outcome(ran, probes, states[0].n_layers), data.counts | size | left_out
+
+    made = dict(zip(tasks, side_by_side(probed, list(tasks.items()), "tasks probed"), strict=True))
+    return {name: outcome for name, (outcome, _) in made.items()}, {name: counts for name, (_, counts) in made.items()}
 
 
 def load_tasks(params: dict[str, Any], language: str) -> tuple[dict[str, EdgeTask], dict[str, str]]:
@@ -134,6 +141,13 @@ def measure(
     }
 
 
+def of_sources(
+    summarise: Callable[..., Any], outcomes: Mapping[str, Outcome], draws: Mapping[str, int]
+) -> dict[str, Any]:
+    """Step 4: what a summary says of the trained model's probes, and of its twin's."""
+    return {name: summarise(outcomes, source, **draws) for name, source in SOURCES.items()}
+
+
 def digests(tasks: Mapping[str, EdgeTask]) -> dict[str, str]:
     """SHA-256 of each task's sentences, spans and labels: what a killed run must have in common with the next."""
     return {name: hashlib.sha256(repr(task).encode()).hexdigest() for name, task in tasks.items()}
@@ -165,19 +179,3 @@ def _sample(train: list[Example], seed: int, most: int = 4096) -> Tensor:
     """Rows of some training pieces."""
     rows = torch.cat([side for example in train for side in example.rows]).unique()
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:most].sort().values]
-
-
-def _write(
-    out: Path, outcomes: dict[str, Outcome], params: dict[str, Any], provenance: dict[str, Any]
-) -> dict[str, Any]:
-    options = {"resamples": params["resamples"], "seed": params["seed"]}
-    sources = {"measured": 0, "control": 1}
-    trees = {name: summary.quantities(outcomes, source, **options) for name, source in sources.items()}
-    table = pd.concat(
-        [summary.table(outcomes, source, **options).assign(weights=name) for name, source in sources.items()]
-    )
-    provenance["no_expected_layer"] = {
-        name: summary.undefined(outcomes, source, **options) for name, source in sources.items()
-    }
-    write_run(out, trees, {"curves": table}, provenance)
-    return trees

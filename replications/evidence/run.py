@@ -1,4 +1,4 @@
-"""What a run leaves: metrics.json, provenance.json and tables/*.csv, written in one way and read back to be drawn.
+"""What a run is asked for, and what it leaves: metrics.json, provenance.json and tables/*.csv, written in one way.
 
 Figures are drawn from these files alone, so that to draw anew is never to measure anew.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from replications.errors import Refusal
 from replications.evidence.versions import versions
@@ -24,30 +24,73 @@ if TYPE_CHECKING:
     from replications.models.load import Loaded
 
 TABLES = "tables"  # folder of the tables within that of a run
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a stage is asked for: a room on a model in a language, with the room's params of a profile; `out` is where
+    the evidence goes."""
+
+    room: str
+    model: str
+    language: str
+    device: str
+    params: Mapping[str, Any]
+    out: Path
+
+    @property
+    def draws(self) -> dict[str, int]:
+        """How often and with which seed a sample is resampled, as `stats.resample_weights` takes it."""
+        return {"resamples": self.params["resamples"], "seed": self.params["seed"]}
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """What a killed run has in common with the one that goes on, for `shards.keep`; `more` says what was read."""
+        of_run = {"room": self.room, "model": self.model, "language": self.language, "device": self.device}
+        return {**of_run, "params": dict(self.params), **more}
+
+    def check_only(self, model: str, language: str, does: str) -> None:
+        """Refuse every other model and language, in a room that `does` something without a model of the catalogue."""
+        if (self.model, self.language) != (model, language):
+            wanted = f"model should be {model} and language {language}"
+            raise Refusal(f"room {self.room} {does}: {wanted}, not {self.model} and {self.language}")
+
+
+def made_by(asked: Asked, loaded: Loaded | None = None) -> dict[str, Any]:
+    """What a reader needs to know about how the numbers were made: versions, threads, dtype, params.
+
+    Of a model of the catalogue also its BOS; a toy is made by torch alone.
+    """
+    import torch
+
+    if loaded is None:
+        by: dict[str, Any] = {"versions": {"torch": torch.__version__}}
+    else:
+        by = {"versions": versions(), "bos_id": loaded.bos_id}
+    return by | {
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": asked.device,
+        "dtype": "float32",
+        "params": dict(asked.params),
+    }
 
 
 def write_run(
-    out: Path, trees: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
-) -> None:
-    """Write a run into the folder `out`. metrics.json comes last: where it is, all is."""
+    out: Path, trees: dict[str, Any], tables: Mapping[str, pd.DataFrame], provenance: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a run into the folder `out`; returns the trees. metrics.json comes last: where it is, all is."""
     write_tables(out, tables)
     write_json(out / "provenance.json", provenance)
     write_json(out / "metrics.json", trees)
+    return trees
 
 
-def made_by(loaded: Loaded, params: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """What a reader needs to know about how the numbers were made: versions, threads, dtype, BOS, params."""
-    import torch
+def by_weights(found: Mapping[str, Found], table: Callable[[Found], pd.DataFrame]) -> pd.DataFrame:
+    """The tables of all sets of weights under each other, each with its name in a last column `weights`."""
+    import pandas as pd
 
-    return {
-        "versions": versions(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "device": device,
-        "dtype": "float32",
-        "bos_id": loaded.bos_id,
-        "params": dict(params),
-    }
+    return pd.concat([table(one).assign(weights=name) for name, one in found.items()])
 
 
 def write_tree(out: Path, name: str, tree: Any) -> None:

@@ -9,87 +9,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from replications import progress
 from replications.catalogue.entries import check_decoder
 from replications.causal import experiment, roles
 from replications.causal.experiment import Result
 from replications.causal.tables import article_cells
 from replications.evidence import stats
-from replications.evidence.run import made_by, write_run
-from replications.ioi import stimuli
-from replications.ioi.activation_patching import (
-    article_head_table,
-    head_draws,
-    head_table,
-    prompt_table,
-    quantities,
-    role_curves,
-    to_batch,
-)
-from replications.models.load import encoder, load_model
+from replications.evidence.run import Asked, by_weights, write_run
+from replications.ioi import quantities, stimuli
+from replications.ioi.stimuli import Prompt
+from replications.models.load import Loaded, encoder
+from replications.models.twins import measure_twins
 from replications.settings import room_params
-from replications.stimuli.language import load_stimuli
+from replications.stimuli.language import Stimuli, load_stimuli
 
 ROOM = "ioi"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Prompts, the article's pair first; indices of those that are patched; grammar's prompts dropped, by reason."""
+
+    prompts: list[Prompt]
+    patched: list[int]
+    dropped: dict[str, int]
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     check_decoder(ROOM, model)
-    params = room_params(ROOM, profile)
-    text = load_stimuli(language)
-    loaded = load_model(model, device=device)
-    encode = encoder(loaded)
-    made = stimuli.build_prompts(
-        text.ioi, encode, prefix=text.answer_prefix, n=params["n_prompts"], seed=params["seed"]
-    )
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    same = partial(measure, device=device)
+    twins = measure_twins(asked, partial(prepare, text=load_stimuli(language), params=asked.params), same, same)
+    plan, found = twins.plan, twins.by_weights
+    tables = frames(found, plan, asked.draws)
+    return write_run(out, trees(found, plan, asked.draws), tables, twins.provenance | {"dropped": plan.dropped})
+
+
+def prepare(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> Plan:
+    """Step 1."""
+    n, seed = params["n_prompts"], params["seed"]
+    made = stimuli.build_prompts(text.ioi, encoder(loaded), prefix=text.answer_prefix, n=n, seed=seed)
     prompts = [made.article, *made.prompts]
-    measured = list(range(1 + min(params["n_patched"] or len(prompts), len(made.prompts))))
-    batch = to_batch(prompts)
-    with progress.step("trained weights"):
-        trained = experiment.run_pairs(loaded, batch, measured, heads=True, device=device)
-    provenance = made_by(loaded, params, device) | {"dropped": made.dropped}
-    del loaded  # two models at once would not fit where one just does
-    twin = load_model(model, device=device, random_seed=params["seed"])
-    with progress.step("random weights"):
-        control = experiment.run_pairs(twin, batch, measured, heads=True, device=device)
-    return _write(out, trained, control, prompts, measured, params, provenance)
+    patched = min(params["n_patched"] or len(prompts), len(made.prompts))
+    return Plan(prompts, list(range(1 + patched)), made.dropped)
 
 
-def _write(
-    out: Path,
-    trained: Result,
-    control: Result,
-    prompts: list,
-    measured: list[int],
-    params: dict,
-    provenance: dict,
-) -> dict[str, Any]:
-    trees, frames = {}, []
-    weights = stats.resample_weights(len(measured) - 1, resamples=params["resamples"], seed=params["seed"])
-    rows = [prompts[i] for i in measured]
-    for name, result in (("measured", trained), ("control", control)):
-        trees[name] = quantities(result, prompts, measured, params["resamples"], params["seed"])
-        made = (
-            roles.curve_table(role_curves(result, rows, weights)),
-            article_head_table(result),
-            head_table(head_draws(result, weights), len(measured) - 1),
-        )
-        frames.append([table.assign(weights=name) for table in made])
-    curves, article_heads, heads = (pd.concat(parts) for parts in zip(*frames, strict=True))
-    article = prompts[0]
+def measure(loaded: Loaded, plan: Plan, device: str) -> Result:
+    """Steps 2 and 3."""
+    batch = quantities.to_batch(plan.prompts)
+    return experiment.run_pairs(loaded, batch, plan.patched, heads=True, device=device)
+
+
+def trees(found: Mapping[str, Result], plan: Plan, draws: Mapping[str, int]) -> dict[str, Any]:
+    """Step 4: `measured` and `control` of metrics.json."""
+    return {name: quantities.quantities(result, plan.prompts, plan.patched, **draws) for name, result in found.items()}
+
+
+def frames(found: Mapping[str, Result], plan: Plan, draws: Mapping[str, int]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
+    n, article = len(plan.patched) - 1, plan.prompts[0]
+    weights, patched = stats.resample_weights(n, **draws), [plan.prompts[i] for i in plan.patched]
+    trained, control = found["measured"], found["control"]
     shown = article.clean, article.corrupted, len(article.clean.ids)
-    tables = {
-        "resid_pre": curves,
-        "heads": heads,
-        "article_heads": article_heads,
+    return {
+        "resid_pre": by_weights(
+            found, lambda result: roles.curve_table(quantities.role_curves(result, patched, weights))
+        ),
+        "heads": by_weights(found, lambda result: quantities.head_table(quantities.head_draws(result, weights), n)),
+        "article_heads": by_weights(found, quantities.article_head_table),
         "article_resid_pre": article_cells(trained.cells, control.cells, *shown),
-        "prompts": prompt_table(trained, prompts, measured),
+        "prompts": quantities.prompt_table(trained, plan.prompts, plan.patched),
     }
-    write_run(out, trees, tables, provenance)
-    return trees

@@ -13,19 +13,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from replications import progress
 from replications.catalogue import datasets
 from replications.catalogue.entries import check_decoder
 from replications.evidence import shards
-from replications.evidence.run import made_by, write_run
+from replications.evidence.run import Asked, by_weights, write_run
+from replications.ioi_circuit import measure as one_set
 from replications.ioi_circuit import published, quantities, stimuli, tables, wang_stimuli
-from replications.ioi_circuit.measure import Findings, Stimuli, measure
-from replications.models.load import Loaded, encoder, load_model
+from replications.ioi_circuit.measure import Findings, Stimuli
+from replications.models.load import Loaded, encoder
+from replications.models.twins import measure_twins
 from replications.settings import room_params
 from replications.stimuli.language import Stimuli as Language
 from replications.stimuli.language import load_stimuli
@@ -34,25 +38,37 @@ ROOM = "ioi_circuit"
 PAPER = ("gpt2", "en")  # whose published numbers come from the paper's own prompts
 DATASET = "ioi-dataset"
 STOP = {" ": ". ", "": "。"}  # ends a sentence, in scripts with and without spaces
+Found = Mapping[str, Findings]  # by set of prompts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sets of prompts by where they come from, and where what is measured with them is kept until the run ends."""
+
+    sets: dict[str, Stimuli]
+    kept: shards.Keep
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     check_decoder(ROOM, model)
-    params = room_params(ROOM, profile)
-    loaded = load_model(model, device=device)
-    sets = prompt_sets(loaded, load_stimuli(language), params)
-    provenance = made_by(loaded, params, device) | {"stimuli": {name: _described(name, made) for name,
-                                                                              made in sets.items()}}  # fmt: skip
-    identity = {"room": ROOM, "model": model, "language": language, "device": device, "params": params,
-                "stimuli": {name: _digest(made) for name, made in sets.items()}}  # fmt: skip
-    with shards.keep(identity) as keep:
-        trained = _measure_all(loaded, sets, params, keep, "trained")
-        del loaded  # two models at once would not fit where one just does
-        twin = load_model(model, device=device, random_seed=params["seed"])
-        few = {name: made.first(params["n_control"]) for name, made in sets.items()}
-        control = _measure_all(twin, few, params, keep, "control")
-        return _write(out, trained, control, params, provenance, (model, language))
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    with ExitStack() as held:
+        first = partial(prepare, language=load_stimuli(language), asked=asked, held=held)
+        twins = measure_twins(
+            asked, first, partial(measure, params=asked.params), partial(control, params=asked.params)
+        )
+        found = twins.by_weights
+        described = {name: _described(name, made) for name, made in twins.plan.sets.items()}
+        tree = trees(found, (model, language), asked.draws)
+        return write_run(out, tree, frames(found, asked.draws), twins.provenance | {"stimuli": described})
+
+
+def prepare(loaded: Loaded, language: Language, asked: Asked, held: ExitStack) -> Plan:
+    """Step 1; what a killed run with the same prompts has left is at hand for as long as `held` is open."""
+    sets = prompt_sets(loaded, language, asked.params)
+    identity = asked.identity(stimuli={name: _digest(made) for name, made in sets.items()})
+    return Plan(sets, held.enter_context(shards.keep(identity)))
 
 
 def prompt_sets(loaded: Loaded, language: Language, params: Mapping[str, Any]) -> dict[str, Stimuli]:
@@ -89,53 +105,57 @@ def unrelated(language: Language) -> list[str]:
     return [sentence for sentence in said if not any(name in sentence for name in language.ioi.names)]
 
 
+def measure(loaded: Loaded, plan: Plan, params: Mapping[str, Any]) -> dict[str, Findings]:
+    """Steps 2 and 3, by set of prompts."""
+    return _measure_all(loaded, plan.sets, params, plan.kept, "trained")
+
+
+def control(twin: Loaded, plan: Plan, params: Mapping[str, Any]) -> dict[str, Findings]:
+    """Step 4: the same on fewer prompts."""
+    few = {name: made.first(params["n_control"]) for name, made in plan.sets.items()}
+    return _measure_all(twin, few, params, plan.kept, "control")
+
+
 def _measure_all(
-    loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], keep: shards.Keep, weights: str
+    loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], kept: shards.Keep, weights: str
 ) -> dict[str, Findings]:
-    with progress.step(f"{weights} weights"):
-        return {
-            name: measure(loaded, made, params, lambda shard, make, name=name: keep(f"{weights}/{name}/{shard}", make))
-            for name, made in sets.items()
-        }
-
-
-def _write(
-    out: Path, trained: Mapping[str, Findings], control: Mapping[str, Findings], params: Mapping[str, Any],
-    provenance: dict[str, Any], place: tuple[str, str],
-) -> dict[str, Any]:  # fmt: skip
-    main = next(iter(trained))
-    trees = {"measured": _trees(trained, trained, params), "control": _trees(control, trained, params)}
-    found = trained[main]
-    if named := published.sets(*place):
-        against = quantities.against_published(found.circuit.classes, named, found.shape[0] * found.shape[1])
-        trees["measured"]["published"] = against
-    heads = pd.concat([tables.head_table(each[main]).assign(weights=name) for name, each in
-                       (("measured", trained), ("control", control))])  # fmt: skip
-    lens = pd.concat([tables.lens_table(each[main], params["resamples"], params["seed"]).assign(weights=name)
-                      for name, each in (("measured", trained), ("control", control))])  # fmt: skip
-    made = {
-        "classes": tables.class_table(found),
-        "heads": heads,
-        "lens": lens,
-        "prompts": tables.prompt_table(found),
-        "attention": tables.attention_table(found),
-    }
-    write_run(out, trees, made, provenance)
-    return trees
-
-
-def _trees(
-    findings: Mapping[str, Findings], trained: Mapping[str, Findings], params: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The first set's quantities at the top, the others' under their name."""
-    trees = {
-        name: quantities.tree(
-            found, trained[name].circuit.classes, params["resamples"], params["seed"], by_head=findings is trained
+    return {
+        name: one_set.measure(
+            loaded, made, params, lambda part, make, of=f"{weights}/{name}": kept(f"{of}/{part}", make)
         )
-        for name, found in findings.items()
+        for name, made in sets.items()
     }
-    main = next(iter(trees))
-    return trees.pop(main) | trees
+
+
+def trees(found: Mapping[str, Found], place: tuple[str, str], draws: Mapping[str, int]) -> dict[str, Any]:
+    """`measured` and `control` of metrics.json, the former with step 5; `place` is model and language."""
+    trained, (main, *_) = found["measured"], found["measured"].values()
+    made = {name: _tree(findings, trained, draws) for name, findings in found.items()}
+    if named := published.sets(*place):
+        against = quantities.against_published(main.circuit.classes, named, main.shape[0] * main.shape[1])
+        made["measured"]["published"] = against
+    return made
+
+
+def _tree(findings: Found, trained: Found, draws: Mapping[str, int]) -> dict[str, Any]:
+    """The first set's quantities at the top, the others' under their name."""
+    made = {
+        name: quantities.tree(one, trained[name].circuit.classes, **draws, by_head=findings is trained)
+        for name, one in findings.items()
+    }
+    return made.pop(next(iter(made))) | made
+
+
+def frames(found: Mapping[str, Found], draws: Mapping[str, int]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV, of the first set of prompts."""
+    first = {weights: next(iter(findings.values())) for weights, findings in found.items()}
+    return {
+        "classes": tables.class_table(first["measured"]),
+        "heads": by_weights(first, tables.head_table),
+        "lens": by_weights(first, partial(tables.lens_table, **draws)),
+        "prompts": tables.prompt_table(first["measured"]),
+        "attention": tables.attention_table(first["measured"]),
+    }
 
 
 def _described(name: str, made: Stimuli) -> dict[str, Any]:

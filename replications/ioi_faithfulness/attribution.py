@@ -16,8 +16,7 @@ from torch import Tensor
 from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
 
 from replications.causal.patching import unembedding_only
-from replications.evidence.ranks import auroc
-from replications.evidence.stats import Array
+from replications.evidence.stats import Array, auroc
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.circuits import Head
 

@@ -11,7 +11,10 @@ Every experiment is a shard: a killed run goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +25,16 @@ from replications.catalogue.entries import check_decoder
 from replications.causal.stack import Stack
 from replications.errors import Refusal
 from replications.evidence import stats
-from replications.evidence.run import made_by, write_run
+from replications.evidence.run import Asked, write_run
 from replications.evidence.shards import Keep, keep
 from replications.files import sha256
 from replications.ioi_circuit import stimuli
-from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness import adversarial, circuits, experiments, quantities, tables
 from replications.ioi_faithfulness.circuits import Circuit
 from replications.ioi_faithfulness.experiments import Found
 from replications.models.families import supports
-from replications.models.load import Loaded, encoder, load_model
+from replications.models.load import Loaded, encoder
+from replications.models.twins import measure_twins
 from replications.places import upstream
 from replications.settings import DATA, room_params
 from replications.stimuli.language import Stimuli, load_stimuli
@@ -39,26 +42,36 @@ from replications.stimuli.language import Stimuli, load_stimuli
 ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Circuits by name, all prompts and those dropped by reason; where what is measured is kept until the run ends."""
+
+    tested: dict[str, Circuit]
+    text: Stimuli
+    made: stimuli.PromptSet
+    kept: Keep
+
+
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     check_decoder(ROOM, model)
-    params = room_params(ROOM, profile)
-    text, loaded = load_stimuli(language), load_model(model, device=device)
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
     file = upstream(out, (SOURCE, model, language), "tables/classes.csv")
-    tested = to_test(loaded, language, file)
-    identity = {
-        "room": ROOM, "model": model, "language": language, "device": device, "params": params,
-        "circuit": sha256(file), "stimuli": sha256(DATA / "stimuli" / f"{language}.yaml"),
-    }  # fmt: skip
-    with keep(identity) as kept:
-        measured = measure(loaded, text, tested, params, kept, device)
-        provenance = made_by(loaded, params, device) | {
-            "dropped": measured["dropped"], "circuit": f"reports/{SOURCE}/{model}/{language}/tables/{file.name}",
-        }  # fmt: skip
-        del loaded  # two models at once would not fit where one just does
-        twin = load_model(model, device=device, random_seed=params["seed"])
-        control = named_more(twin, text, measured["twins"], params, kept, "control", device)
-    return _write(out, measured, control, tested, params, provenance)
+    with ExitStack() as held:
+        first = partial(prepare, text=load_stimuli(language), file=file, asked=asked, held=held)
+        twins = measure_twins(asked, first, partial(measure, asked=asked), partial(control, asked=asked))
+        plan, tested = twins.plan, twins.plan.tested
+        tree = trees(twins.measured, twins.control, tested, asked.draws)
+        more = {"dropped": plan.made.dropped, "circuit": f"reports/{SOURCE}/{model}/{language}/tables/{file.name}"}
+        written = frames(tree, twins.measured, tested, asked.params)
+        return write_run(out, tree, written, twins.provenance | more)
+
+
+def prepare(loaded: Loaded, text: Stimuli, file: Path, asked: Asked, held: ExitStack) -> Plan:
+    """Circuits and prompts; what a killed run of the same circuits has left is at hand while `held` is open."""
+    tested, grammar = to_test(loaded, asked.language, file), DATA / "stimuli" / f"{asked.language}.yaml"
+    kept = held.enter_context(keep(asked.identity(circuit=sha256(file), stimuli=sha256(grammar))))
+    return Plan(tested, text, build_prompts(loaded, text, asked.params), kept)
 
 
 def to_test(loaded: Loaded, language: str, file: Path) -> dict[str, Circuit]:
@@ -74,18 +87,20 @@ def to_test(loaded: Loaded, language: str, file: Path) -> dict[str, Circuit]:
     return {"found": found} | ({"paper": circuits.published()} if model == circuits.PUBLISHED_MODEL else {})
 
 
-def measure(
-    loaded: Loaded, text: Stimuli, tested: Mapping[str, Circuit], params: Mapping[str, Any], kept: Keep, device: str
-) -> dict[str, Any]:
-    """Everything on the trained model: `twins` (all prompts), `prompts` (those measured), and arrays by experiment."""
-    made = build_prompts(loaded, text, params)
-    prompts = made.prompts[: params["n_prompts"]]
-    setup = experiments.prepare(Stack(loaded.hf_model), prompts, made.prompts, device)
-    arrays: dict[str, dict[str, Found]] = {"model": experiments.of_model(setup, loaded.bridge, kept)}
-    for name, circuit in tested.items():
-        arrays[name] = dict(experiments.of_circuit(setup, circuit, params, kept, name, device))
-    more = named_more(loaded, text, made.prompts, params, kept, "trained", device)
-    return {"dropped": made.dropped, "twins": made.prompts, "prompts": prompts, "arrays": arrays, "adversarial": more}
+def measure(loaded: Loaded, plan: Plan, asked: Asked) -> dict[str, Any]:
+    """Everything on the trained model: the `prompts` measured, arrays by experiment, and `adversarial` ones."""
+    params, twins = asked.params, plan.made.prompts
+    prompts = twins[: params["n_prompts"]]
+    setup = experiments.prepare(Stack(loaded.hf_model), prompts, twins, asked.device)
+    arrays: dict[str, dict[str, Found]] = {"model": experiments.of_model(setup, loaded.bridge, plan.kept)}
+    for name, circuit in plan.tested.items():
+        arrays[name] = dict(experiments.of_circuit(setup, circuit, params, plan.kept, name, asked.device))
+    return {"prompts": prompts, "arrays": arrays, "adversarial": _named_more(loaded, plan, asked, "trained")}
+
+
+def control(twin: Loaded, plan: Plan, asked: Asked) -> dict[str, Found]:
+    """Of random weights, step 5 alone: the control of a circuit is chance."""
+    return _named_more(twin, plan, asked, "control")
 
 
 def build_prompts(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> stimuli.PromptSet:
@@ -97,29 +112,25 @@ def build_prompts(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> s
     )  # fmt: skip
 
 
-def named_more(
-    loaded: Loaded, text: Stimuli, prompts: Sequence[CircuitPrompt], params: Mapping[str, Any], kept: Keep, name: str,
-    device: str,
-) -> dict[str, Found]:  # fmt: skip
+def _named_more(loaded: Loaded, plan: Plan, asked: Asked, weights: str) -> dict[str, Found]:
     """Behaviour on the first `n_adversarial` prompts by kind, with one of the two named once more."""
-    some = prompts[: params["n_adversarial"]]
+    some, text = plan.made.prompts[: asked.params["n_adversarial"]], plan.text
     encode, answers = encoder(loaded), torch.tensor([(p.io_id, p.s_id) for p in some])
     rows = adversarial.encoded(some, text.ioi.mentions, encode, text.answer_prefix)
     stack = Stack(loaded.hf_model)
     return {
-        kind: adversarial.arrays(kept(
-            f"adversarial/{name}/{kind}", lambda ids=ids: adversarial.behaviour(stack, ids, answers, device)
+        kind: adversarial.arrays(plan.kept(
+            f"adversarial/{weights}/{kind}", lambda ids=ids: adversarial.behaviour(stack, ids, answers, asked.device)
         ))
         for kind, ids in rows.items()
     }  # fmt: skip
 
 
 def trees(
-    measured: Mapping[str, Any], control: dict[str, Found], tested: Mapping[str, Circuit], params: Mapping[str, Any]
+    measured: Mapping[str, Any], control: dict[str, Found], tested: Mapping[str, Circuit], draws: Mapping[str, int]
 ) -> dict[str, Any]:
     """`measured` and `control` of metrics.json. A circuit's control is chance: random circuits of its size."""
     arrays, prompts = measured["arrays"], measured["prompts"]
-    draws = {"resamples": params["resamples"], "seed": params["seed"]}
     weights = stats.resample_weights(len(prompts), **draws)
     more = stats.resample_weights(len(control["base"]["logit_diff"]), **draws)
     whole = quantities.of_model(arrays["model"], weights)
@@ -150,12 +161,3 @@ def frames(
     joined["adversarial"] = tables.adversarial({weights: tree[weights]["adversarial"] for weights in tree})
     joined["prompts"] = tables.prompts(measured["prompts"], {name: arrays[name] for name in tested})
     return joined
-
-
-def _write(
-    out: Path, measured: dict[str, Any], control: dict[str, Found], tested: Mapping[str, Circuit],
-    params: Mapping[str, Any], provenance: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    tree = trees(measured, control, tested, params)
-    write_run(out, tree, frames(tree, measured, tested, params), provenance)
-    return tree

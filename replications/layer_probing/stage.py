@@ -13,22 +13,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from replications import progress
 from replications.catalogue import entries
 from replications.causal.stack import Stack
 from replications.evidence import shards
-from replications.evidence.run import made_by, write_run
+from replications.evidence.run import Asked, write_run
 from replications.layer_probing import causal_check, evidence, minimal_pair, probe_series, stimuli
 from replications.layer_probing.evidence import Held, Outcome
 from replications.layer_probing.probe_series import Plan
 from replications.layer_probing.stimuli import Place, Words
-from replications.models.load import Loaded, load_model
+from replications.models.load import Loaded
+from replications.models.twins import measure_twins
 from replications.probing import wordpieces
 from replications.probing.activations import Activations, extract
 from replications.probing.threads import side_by_side
@@ -38,30 +43,42 @@ ROOM = "layer_probing"
 ENGLISH = "en"
 
 
+@dataclass(frozen=True)
+class Text:
+    """Words by corpus, and in English places of words that are noun here and verb there; read before any model."""
+
+    corpora: dict[str, Words]
+    places: list[Place]
+
+
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    params = room_params(ROOM, profile)
-    entry = entries.find(model)
-    corpora = _corpora(params, language, multilingual=len(entry.languages) > 1)
-    places = []
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    text = read_text(model, language, asked.params)
+    with shards.keep(asked.identity(text=_digest(text))) as kept:
+        some = partial(measure, asked=asked, kept=kept)
+        first, second = (partial(some, name=name) for name in ("measured", "control"))
+        twins = measure_twins(asked, lambda loaded: text, first, second)
+        tree, tables = evaluate(twins.by_weights, asked.params)
+        counts = {name: words.counts for name, words in text.corpora.items()} | twins.measured.counts
+        more = {"corpora": {name: list(words.corpora) for name, words in text.corpora.items()}, "counts": counts}
+        return write_run(out, tree, tables, twins.provenance | more)
+
+
+def read_text(model: str, language: str, params: Mapping[str, Any]) -> Text:
+    """Step 1. Raises Unavailable when a corpus cannot be had: what is at hand must not change a number."""
+    entry, places = entries.find(model), []
+    corpora = {
+        name: stimuli.treebank_words(language, source=source, seed=params["seed"], **params[size])
+        for name, (source, size) in _sources(params, language, multilingual=len(entry.languages) > 1).items()
+    }
     if language == ENGLISH:
         places = stimuli.ambiguous_places(language, source=params["sources"]["own"][ENGLISH], types=params["types"],
                                           seed=params["seed"], prefix=entry.kind == "decoder")  # fmt: skip
-    identity = {"room": ROOM, "model": model, "language": language, "params": params, "device": device,
-                "text": _digest(corpora, places)}  # fmt: skip
-    with shards.keep(identity) as kept:
-        trained = load_model(model, device=device)
-        provenance = made_by(trained, params, device)
-        measured = _measure(trained, corpora, places, language, params, kept, "measured")
-        del trained  # two models at once would not fit where one just does
-        twin = load_model(model, device=device, random_seed=params["seed"])
-        control = _measure(twin, corpora, places, language, params, kept, "control")
-        provenance |= {"corpora": {name: list(words.corpora) for name, words in corpora.items()},
-                       "counts": {name: words.counts for name, words in corpora.items()} | measured.counts}  # fmt: skip
-        return _write(out, measured, control, params, provenance)
+    return Text(corpora, places)
 
 
-def _sources(params: dict[str, Any], language: str, *, multilingual: bool) -> dict[str, tuple[str, str]]:
+def _sources(params: Mapping[str, Any], language: str, *, multilingual: bool) -> dict[str, tuple[str, str]]:
     """Treebank and params section of its size, by corpus: `main`, and `parallel` where that is another one.
 
     A language without a treebank of its own has the parallel one as `main`; a model of one language needs no other.
@@ -74,29 +91,18 @@ def _sources(params: dict[str, Any], language: str, *, multilingual: bool) -> di
     return {"main": (own, size)} | ({"parallel": (parallel, "others")} if multilingual else {})
 
 
-def _corpora(params: dict[str, Any], language: str, *, multilingual: bool) -> dict[str, Words]:
-    """Words of every corpus. Raises Unavailable when one cannot be had: what is at hand must not change a number."""
-    return {
-        name: stimuli.treebank_words(language, source=source, seed=params["seed"], **params[size])
-        for name, (source, size) in _sources(params, language, multilingual=multilingual).items()
-    }
-
-
-def _measure(
-    loaded: Loaded, corpora: dict[str, Words], places: list[Place], language: str, params: dict[str, Any],
-    kept: shards.Keep, name: str,
-) -> Outcome:  # fmt: skip
+def measure(loaded: Loaded, text: Text, asked: Asked, kept: shards.Keep, name: str) -> Outcome:
     """Every probe of one model; a layer that a killed run has finished is read, not fitted again."""
-    trained = name == "measured"
-    seeds = params["seeds" if trained else "control_seeds"]
+    params, trained = asked.params, name == "measured"
+    seeds, separator = params["seeds" if trained else "control_seeds"], wordpieces.separator(asked.language)
     outcome = Outcome.empty(seeds)
-    for part, words in corpora.items():
-        plan = Plan(params["c"], seeds, params["seed"], bits=part == "main" and bool(places))
-        found = extract(loaded, words.sentences, pooling="last", separator=wordpieces.separator(language))
+    for part, words in text.corpora.items():
+        plan = Plan(params["c"], seeds, params["seed"], bits=part == "main" and bool(text.places))
+        found = extract(loaded, words.sentences, pooling="last", separator=separator)
         outcome.series[part] = _probe_words(found, words, plan, kept, f"{name}-{part}")
         outcome.words[part], outcome.counts[f"{part}_alignment"] = Held(words, found.kept), found.counts
-    if places:
-        _measure_pair(loaded, places, params, kept, name, outcome)
+    if text.places:
+        _measure_pair(loaded, text.places, params, kept, name, outcome)
     return outcome
 
 
@@ -111,7 +117,7 @@ def _probe_words(found: Activations, words: Words, plan: Plan, kept: shards.Keep
 
 
 def _measure_pair(
-    loaded: Loaded, places: list[Place], params: dict[str, Any], kept: shards.Keep, name: str, outcome: Outcome
+    loaded: Loaded, places: list[Place], params: Mapping[str, Any], kept: shards.Keep, name: str, outcome: Outcome
 ) -> None:
     """Noun against verb by layer, and on a trained decoder what removing the difference costs."""
     plan = Plan(params["c"], params["seeds"], params["seed"], bits=False)
@@ -137,7 +143,7 @@ def _measure_pair(
 
 def _use(
     loaded: Loaded, found: Activations, before: NDArray[np.int64], places: list[Place], layers: list[int],
-    params: dict[str, Any], plan: Plan,
+    params: Mapping[str, Any], plan: Plan,
 ) -> dict[str, Any]:  # fmt: skip
     import torch
 
@@ -165,17 +171,16 @@ def _rows(found: Activations, places: list[Place]) -> tuple[NDArray, NDArray, ND
     return own[able], own[able] - 1, able
 
 
-def _digest(corpora: dict[str, Words], places: list[Place]) -> str:
-    text = json.dumps([[w.sentences, {k: v.tolist() for k, v in w.labels.items()}] for w in corpora.values()])
-    return hashlib.sha256((text + repr(places)).encode()).hexdigest()
+def _digest(text: Text) -> str:
+    words = [[w.sentences, {k: v.tolist() for k, v in w.labels.items()}] for w in text.corpora.values()]
+    return hashlib.sha256((json.dumps(words) + repr(text.places)).encode()).hexdigest()
 
 
-def _write(
-    out: Path, measured: Outcome, control: Outcome, params: dict[str, Any], provenance: dict[str, Any]
-) -> dict[str, Any]:
-    outcomes = {"measured": measured, "control": control}
+def evaluate(
+    outcomes: Mapping[str, Outcome], params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """`measured` and `control` of metrics.json, and the tidy tables by name of their CSV."""
     made = {name: evidence.of(outcome, params) for name, outcome in outcomes.items()}
     trees = {name: tree for name, (tree, _) in made.items()}
     curves = evidence.joined({name: frame for name, (_, frame) in made.items()})
-    write_run(out, trees, {"curves": curves, "sentences": evidence.sentence_table(outcomes)}, provenance)
-    return trees
+    return trees, {"curves": curves, "sentences": evidence.sentence_table(outcomes)}

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replications.corpora.edges import EdgeTask, Sentence, subsample
-from replications.corpora.noun_verb import TAGS, noun_verb
 from replications.corpora.tasks import load_task, sources
 from replications.errors import Refusal
+from replications.layer_probing.noun_verb import TAGS, noun_verb
 
 TASKS = ("pos", "deps")
 PARTS = 5  # of the training sentences; every seed leaves out another one

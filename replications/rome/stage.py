@@ -9,74 +9,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from replications import progress
 from replications.catalogue.entries import check_decoder
 from replications.causal import experiment, roles
 from replications.causal.experiment import Result
 from replications.causal.tables import article_cells
 from replications.evidence import stats
-from replications.evidence.run import made_by, write_run
-from replications.models.load import Loaded, encoder, load_model
-from replications.rome import stimuli
-from replications.rome.location_patching import knows, pair_table, quantities, role_curves, to_batch
-from replications.rome.stimuli import Pair, PairSet
+from replications.evidence.run import Asked, by_weights, write_run
+from replications.models.load import Loaded, encoder
+from replications.models.twins import measure_twins
+from replications.rome import quantities, stimuli
+from replications.rome.stimuli import Fact, Pair
 from replications.settings import room_params
-from replications.stimuli.language import load_stimuli
+from replications.stimuli.language import Stimuli, load_stimuli
 
 ROOM = "rome"
+Measured = tuple[Result, list[bool]]  # the pairs patched, and per fact whether it is known
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pairs, the article's first; indices of those that are patched; all landmarks that are asked; pairs dropped."""
+
+    pairs: list[Pair]
+    patched: list[int]
+    facts: list[Fact]
+    dropped: dict[str, int]
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     check_decoder(ROOM, model)
-    params = room_params(ROOM, profile)
-    text = load_stimuli(language)
-    loaded = load_model(model, device=device)
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    same = partial(measure, device=device)
+    twins = measure_twins(asked, partial(prepare, text=load_stimuli(language), params=asked.params), same, same)
+    plan, found = twins.plan, twins.by_weights
+    tables = frames(found, plan, asked.draws)
+    return write_run(out, trees(found, plan, asked.draws), tables, twins.provenance | {"dropped": plan.dropped})
+
+
+def prepare(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> Plan:
+    """Step 1."""
     made = stimuli.build_pairs(text.location, encoder(loaded), prefix=text.answer_prefix, seed=params["seed"])
-    measured = list(range(1 + min(params["n_patched"] or len(made.pairs), len(made.pairs))))
-    with progress.step("trained weights"):
-        trained = _measure(loaded, made, measured, device)
-    provenance = made_by(loaded, params, device) | {"dropped": made.dropped}
-    del loaded  # two models at once would not fit where one just does
-    twin = load_model(model, device=device, random_seed=params["seed"])
-    with progress.step("random weights"):
-        control = _measure(twin, made, measured, device)
-    return _write(out, {"measured": trained, "control": control}, made, measured, params, provenance)
+    patched = min(params["n_patched"] or len(made.pairs), len(made.pairs))
+    return Plan([made.article, *made.pairs], list(range(1 + patched)), made.facts, made.dropped)
 
 
-def _measure(loaded: Loaded, made: PairSet, measured: list[int], device: str) -> tuple[Result, list[bool]]:
-    batch = to_batch([made.article, *made.pairs])
-    result = experiment.run_pairs(loaded, batch, measured, heads=False, device=device)
-    return result, knows(loaded.bridge, made.facts, device=device)
+def measure(loaded: Loaded, plan: Plan, device: str) -> Measured:
+    """Steps 2 to 4."""
+    batch = quantities.to_batch(plan.pairs)
+    result = experiment.run_pairs(loaded, batch, plan.patched, heads=False, device=device)
+    return result, quantities.knows(loaded.bridge, plan.facts, device=device)
 
 
-def _write(
-    out: Path,
-    results: dict[str, tuple[Result, list[bool]]],
-    made: PairSet,
-    measured: list[int],
-    params: dict,
-    provenance: dict,
-) -> dict[str, Any]:
-    pairs: list[Pair] = [made.article, *made.pairs]
-    patched = [pairs[i] for i in measured]
-    weights = stats.resample_weights(len(measured) - 1, resamples=params["resamples"], seed=params["seed"])
-    trees, curves = {}, []
-    for name, (result, known) in results.items():
-        trees[name] = quantities(result, pairs, measured, known, params["resamples"], params["seed"])
-        curves.append(roles.curve_table(role_curves(result, patched, weights)).assign(weights=name))
-    (trained, known), (control, _) = results["measured"], results["control"]
-    article, knowledge = made.article, dict(zip((fact.id for fact in made.facts), known, strict=True))
-    shown = article.clean.prompt, article.corrupted.prompt, article.aligned
-    tables = {
-        "resid_pre": pd.concat(curves),
-        "article_resid_pre": article_cells(trained.cells, control.cells, *shown),
-        "pairs": pair_table(trained, pairs, measured, knowledge),
+def trees(found: Mapping[str, Measured], plan: Plan, draws: Mapping[str, int]) -> dict[str, Any]:
+    """`measured` and `control` of metrics.json."""
+    return {
+        name: quantities.quantities(result, plan.pairs, plan.patched, known, **draws)
+        for name, (result, known) in found.items()
     }
-    write_run(out, trees, tables, provenance)
-    return trees
+
+
+def frames(found: Mapping[str, Measured], plan: Plan, draws: Mapping[str, int]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
+    weights, patched = stats.resample_weights(len(plan.patched) - 1, **draws), [plan.pairs[i] for i in plan.patched]
+    (trained, known), (control, _) = found["measured"], found["control"]
+    article, knowledge = plan.pairs[0], dict(zip((fact.id for fact in plan.facts), known, strict=True))
+    shown = article.clean.prompt, article.corrupted.prompt, article.aligned
+    return {
+        "resid_pre": by_weights(
+            found, lambda measured: roles.curve_table(quantities.role_curves(measured[0], patched, weights))
+        ),
+        "article_resid_pre": article_cells(trained.cells, control.cells, *shown),
+        "pairs": quantities.pair_table(trained, plan.pairs, plan.patched, knowledge),
+    }

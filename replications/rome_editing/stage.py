@@ -14,16 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from replications import files
 from replications.catalogue.entries import check_decoder
 from replications.evidence import shards
-from replications.evidence.run import made_by, write_run
+from replications.evidence.run import Asked, write_run
 from replications.evidence.shards import Keep
 from replications.evidence.stats import Array
-from replications.models.load import Loaded, load_model
+from replications.models.load import Loaded
+from replications.models.twins import measure_twins
 from replications.places import upstream
 from replications.rome_editing import evidence, layer_choice
 from replications.rome_editing.editing import Damage, Edited, Editor, damage, edit_all, rewrites_by_layer
@@ -44,30 +48,25 @@ class Found:
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
-    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
+    """Write metrics.json, provenance.json and the tables into `out`; returns the metrics.
+
+    A killed run goes on after the last batch of edits that it finished.
+    """
     check_decoder(ROOM, model)
-    params = room_params(ROOM, profile)
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
     traces = upstream(out, ("rome_tracing", model, language), "tables/facts.csv")
-    return measure(model, language, device, params, traces, out)
+    traced, table, params = layer_choice.read_traces(traces), load_facts(language), asked.params
+    with shards.keep(asked.identity(inputs=[files.sha256(file) for file in (traces, *_fact_files(language))])) as kept:
+        twins = measure_twins(
+            asked, partial(prepare, model=model, language=language, table=table, traces=traced, params=params),
+            partial(measure, params=params, kept=kept), partial(control, params=params, kept=kept),
+        )  # fmt: skip
+        tree = trees(twins.by_weights, twins.plan, asked.draws)
+        tables = frames(twins.by_weights, tree, twins.plan, asked.draws)
+        return write_run(out, tree, tables, twins.provenance | twins.plan.account)
 
 
-def measure(model: str, language: str, device: str, params: Params, traces: Path, out: Path) -> dict[str, Any]:
-    """The same with params at hand; a killed run goes on after the last batch of edits that it finished."""
-    traced, table = layer_choice.read_traces(traces), load_facts(language)
-    identity = {"room": ROOM, "model": model, "language": language, "device": device, "params": dict(params),
-                "inputs": [files.sha256(file) for file in (traces, *_fact_files(language))]}  # fmt: skip
-    with shards.keep(identity) as kept:
-        loaded = load_model(model, device=device)
-        plan = prepare(loaded, model, language, table, traced, params)
-        provenance = made_by(loaded, params, device) | plan.account
-        found = {"measured": trained(loaded, plan, params, kept)}
-        del loaded  # two models at once would not fit where one just does
-        twin = load_model(model, device=device, random_seed=params["seed"])
-        found["control"] = control(twin, plan, params, kept)
-        return _write(out, found, plan, params, provenance)
-
-
-def trained(loaded: Loaded, plan: Plan, params: Params, kept: Keep) -> Found:
+def measure(loaded: Loaded, plan: Plan, params: Params, kept: Keep) -> Found:
     """Steps 2 to 5."""
     editor = _editor(loaded, plan, plan.compared, params, kept, "measured")
     lists = {name: edit_all(editor, tasks, plan.layer, name) for name, tasks in plan.lists.items()}
@@ -91,21 +90,25 @@ def _fact_files(language: str) -> list[Path]:
     return [DATA / "facts" / f"{language}.{suffix}" for suffix in ("yaml", "csv")]
 
 
-def _write(
-    out: Path, found: Mapping[str, Found], plan: Plan, params: Params, provenance: dict[str, Any]
-) -> dict[str, Any]:
-    resampling = {"resamples": params["resamples"], "seed": params["seed"]}
-    trees = {name: evidence.tree(one.lists, resampling) for name, one in found.items()}
-    best, facts = found["measured"], found["measured"].lists["facts"]
-    trees["measured"] |= evidence.damage_tree(facts, best.damage, resampling)
-    by_layer = layer_choice.quantities(best.rewrites, plan.traced, plan.compared, plan.layer, **resampling)
-    trees["measured"]["layers"] = by_layer
-    tables = {
+def trees(found: Mapping[str, Found], plan: Plan, draws: Mapping[str, int]) -> dict[str, Any]:
+    """`measured` and `control` of metrics.json."""
+    best, made = found["measured"], {name: evidence.tree(one.lists, draws) for name, one in found.items()}
+    made["measured"] |= evidence.damage_tree(best.lists["facts"], best.damage, draws)
+    made["measured"]["layers"] = layer_choice.quantities(
+        best.rewrites, plan.traced, plan.compared, plan.layer, **draws
+    )  # fmt: skip
+    return made
+
+
+def frames(
+    found: Mapping[str, Found], tree: Mapping[str, Any], plan: Plan, draws: Mapping[str, int]
+) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
+    best, rewrite = found["measured"], tree["measured"]["layers"]["rewrite"]
+    return {
         "edits": evidence.edit_table({name: one.lists for name, one in found.items()}),
-        "scores": evidence.score_table(trees),
-        "layers": evidence.layer_table(facts, best.rewrites, plan.traced, plan.compared),
-        "layer_curves": evidence.curve_table(by_layer["rewrite"], plan.traced, plan.compared, resampling),
+        "scores": evidence.score_table(tree),
+        "layers": evidence.layer_table(best.lists["facts"], best.rewrites, plan.traced, plan.compared),
+        "layer_curves": evidence.curve_table(rewrite, plan.traced, plan.compared, draws),
         "sequence": evidence.sequence_table(best.damage),
-    }  # fmt: skip
-    write_run(out, trees, tables, provenance)
-    return trees
+    }

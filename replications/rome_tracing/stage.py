@@ -12,6 +12,7 @@ On the paper's own models all of it a second time, on the paper's own facts (`pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,76 +20,78 @@ import pandas as pd
 
 from replications.catalogue.entries import check_decoder
 from replications.evidence import shards, stats
-from replications.evidence.run import made_by, write_run
-from replications.models.load import Loaded, load_model
+from replications.evidence.run import Asked, write_run
+from replications.models.load import Loaded
+from replications.models.twins import measure_twins
 from replications.rome_tracing import corruption_effects, effects, study, tables
 from replications.rome_tracing.effects import Sample
 from replications.rome_tracing.stimuli import MIN_FACTS
-from replications.rome_tracing.study import Measured, Study
+from replications.rome_tracing.study import Facts, Measured, Study
 from replications.settings import room_params
 from replications.stimuli.language import load_stimuli
 
 ROOM = "rome_tracing"
+Found = Mapping[str, Mapping[str, Measured]]  # by weights and list
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
     check_decoder(ROOM, model)
-    return measure(model=model, language=language, device=device, params=room_params(ROOM, profile), out=out)
+    return trace(Asked(ROOM, model, language, device, room_params(ROOM, profile), out))
 
 
-def measure(*, model: str, language: str, device: str, params: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def trace(asked: Asked) -> dict[str, Any]:
     """The same with params at hand; a killed run goes on after the last fact that it finished."""
-    prefix, lists = load_stimuli(language).answer_prefix, study.lists(model, language)
-    identity = {"room": ROOM, "model": model, "language": language, "device": device, "params": dict(params),
-                "facts": {name: study.digest(facts) for name, facts in lists.items()}}  # fmt: skip
-    with shards.keep(identity) as kept:
-
-        def traced(studies: list[Study], loaded: Loaded, weights: str) -> dict[str, Measured]:
-            return {one.name: study.measure(one, loaded, prefix, params, kept, weights) for one in studies}
-
-        loaded = load_model(model, device=device)
-        study.stack_of(loaded)  # refuses before anything is asked
-        studies = [study.prepare(name, facts, loaded, prefix, params) for name, facts in lists.items()]
-        found = {"measured": traced(studies, loaded, "measured")}
-        provenance = made_by(loaded, params, device)
-        del loaded  # two models at once would not fit where one just does
-        twin = load_model(model, device=device, random_seed=params["seed"])
-        found["control"] = traced(studies, twin, "control")
-        return _write(out, found, studies, params, provenance)
+    params, lists = asked.params, study.lists(asked.model, asked.language)
+    prefix = load_stimuli(asked.language).answer_prefix
+    with shards.keep(asked.identity(facts={name: study.digest(facts) for name, facts in lists.items()})) as kept:
+        some = partial(measure, prefix=prefix, params=params, kept=kept)
+        twins = measure_twins(
+            asked, partial(prepare, lists=lists, prefix=prefix, params=params),
+            partial(some, weights="measured"), partial(some, weights="control"),
+        )  # fmt: skip
+        trees, written = evaluate(twins.by_weights, twins.plan, asked.draws)
+        layers = next(iter(twins.measured.values())).layers.sampled
+        more = {"layers": layers, "lists": {one.name: one.counts for one in twins.plan}}
+        return write_run(asked.out, trees, written, twins.provenance | more)
 
 
-def _write(
-    out: Path,
-    found: Mapping[str, Mapping[str, Measured]],
-    studies: list[Study],
-    params: Mapping[str, Any],
-    provenance: dict[str, Any],
-) -> dict[str, Any]:
+def prepare(loaded: Loaded, lists: Mapping[str, Facts], prefix: str, params: Mapping[str, Any]) -> list[Study]:
+    """Step 1, for every list of facts. Refuses a model that the engine cannot run before anything is asked."""
+    study.stack_of(loaded)
+    return [study.prepare(name, facts, loaded, prefix, params) for name, facts in lists.items()]
+
+
+def measure(
+    loaded: Loaded, studies: list[Study], prefix: str, params: Mapping[str, Any], kept: shards.Keep, weights: str
+) -> dict[str, Measured]:
+    """Steps 2 and 3, by list."""
+    return {one.name: study.measure(one, loaded, prefix, params, kept, weights) for one in studies}
+
+
+def evaluate(
+    found: Found, studies: list[Study], draws: Mapping[str, int]
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Step 4: `measured` and `control` of metrics.json, and the tidy tables by name of their CSV."""
     trees: dict[str, Any] = {}
     frames: dict[str, list[pd.DataFrame]] = {}
     for weights, by_list in found.items():
         for one in studies:
-            tree, curves = _evaluated(one, by_list[one.name], params)
+            tree, curves = _evaluated(one, by_list[one.name], draws)
             trees.setdefault(weights, {})[one.name] = tree
             per_fact = curves.pop("facts")
             for name, frame in curves.items():
                 frames.setdefault(name, []).append(frame.assign(list=one.name, weights=weights))
             if weights == "measured":
                 frames.setdefault("facts", []).append(per_fact.assign(list=one.name))
-    written = {name: pd.concat(parts) for name, parts in frames.items()}
-    layers = next(iter(found["measured"].values())).layers.sampled
-    more = {"layers": layers, "lists": {one.name: one.counts for one in studies}}
-    write_run(out, trees, written, provenance | more)
-    return trees
+    return trees, {name: pd.concat(parts) for name, parts in frames.items()}
 
 
 def _evaluated(
-    one: Study, measured: Measured, params: Mapping[str, Any]
+    one: Study, measured: Measured, draws: Mapping[str, int]
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The quantities of one list on one set of weights, and its tables."""
-    options = {"resamples": params["resamples"], "seed": params["seed"]}
-    sample, layers = Sample.of(measured.rows, **options), measured.layers
+    sample, layers = Sample.of(measured.rows, **draws), measured.layers
     known = [True] * len(one.asked.known) + [False] * len(one.asked.unknown)
     tree = {
         "records": stats.leaf(one.records),
@@ -100,7 +103,7 @@ def _evaluated(
     frames = {"aie": tables.aie(sample, layers), "severed": tables.severed(sample, layers),
               "facts": tables.facts(ids, sample, layers)}  # fmt: skip
     if len(measured.pairs) >= MIN_FACTS:
-        paired = Sample.of(measured.pairs, **options)
+        paired = Sample.of(measured.pairs, **draws)
         tree["corruptions"] = corruption_effects.quantities(paired, layers)
         frames["corruptions"] = tables.corruptions(paired, layers)
     return tree, frames

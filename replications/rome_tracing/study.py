@@ -26,6 +26,7 @@ from replications.stimuli.published_facts import load_known_1000
 
 PAPER = ("gpt2-medium", "gpt2-large", "gpt2-xl")  # what Meng et al. trace, on their own facts; GPT-J the engine lacks
 Rows = list[dict[str, Tensor]]
+Facts = tuple[Fact, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Measured:
     layers: Layers
 
 
-def lists(model: str, language: str) -> dict[str, tuple[Fact, ...]]:
+def lists(model: str, language: str) -> dict[str, Facts]:
     """Lists of facts by name: our table's, and on the paper's own models the paper's, in English."""
     found = {"facts": load_facts(language).facts}
     if model in PAPER and language == "en":

@@ -11,21 +11,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from replications import progress
 from replications.catalogue import datasets
 from replications.dictionaries import trained as dictionaries
 from replications.dictionaries.trained import Text, Trained
 from replications.errors import Refusal
-from replications.evidence.run import made_by, write_run
+from replications.evidence.run import Asked, write_run
 from replications.files import write_json
-from replications.models.load import Loaded, load_model
-from replications.sae import measure, quantities
+from replications.models.load import Loaded
+from replications.models.twins import measure_twins
+from replications.sae import quantities
+from replications.sae.measure import AtSite, at_sites, of_published
 from replications.settings import room_params
 
 ROOM = "sae"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one set of weights: its dictionaries, and what was measured of them; published ones of the trained model."""
+
+    learned: Trained
+    sites: dict[str, AtSite]
+    published: dict[str, Any]
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
@@ -33,31 +49,44 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 
     The corpus is the same whatever `language` says: it holds 25. Refuses an encoder, which predicts no next token.
     """
-    params = room_params(ROOM, profile)
-    loaded = load_model(model, device=device)
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    params = asked.params
+    twins = measure_twins(
+        asked, partial(prepare, params=params), partial(measure, profile=profile, params=params),
+        partial(control, profile=profile, params=params),
+    )  # fmt: skip
+    found, tree = twins.by_weights, trees(twins.by_weights, asked.draws)
+    write_json(out / "dictionaries.json", manifests(found))
+    more = account(twins.plan, twins.measured.learned, params)
+    return write_run(out, tree, frames(found, tree), twins.provenance | more)
+
+
+def prepare(loaded: Loaded, params: Mapping[str, Any]) -> Text:
+    """Step 1."""
     if loaded.entry.kind != "decoder":
-        raise Refusal(f"{model}: the loss recovered is asked of decoders, and this is an encoder")
-    text = dictionaries.read_text(loaded, params)
-    trained = learn(loaded, text, profile, params)
-    found = {"measured": measure.at_sites(loaded, text, trained, params, with_losses=True)}
-    published = measure.of_published(loaded, text, params)
-    provenance = made_by(loaded, params, device) | account(text, trained, params)
-    del loaded  # two models at once would not fit where one just does
-    twin = load_model(model, device=device, random_seed=params["seed"])
-    learned = {"measured": trained, "control": learn(twin, text, profile, params, twin_seed=params["seed"])}
-    found["control"] = measure.at_sites(twin, text, learned["control"], params, with_losses=False)
-    draws = {"resamples": params["resamples"], "seed": params["seed"]}
-    trees = {name: quantities.tree(part, learned[name], draws) for name, part in found.items()}
-    if published:
-        trees["measured"]["paper"] = quantities.of_published(published, draws)
-    return write(out, trees, found, learned, provenance)
+        raise Refusal(f"{loaded.entry.id}: the loss recovered is asked of decoders, and this is an encoder")
+    return dictionaries.read_text(loaded, params)
 
 
-def learn(loaded: Loaded, text: Text, profile: str, params: dict[str, Any], *, twin_seed: int | None = None) -> Trained:
+def measure(loaded: Loaded, text: Text, profile: str, params: Mapping[str, Any]) -> Found:
+    """Steps 2 to 4, and published dictionaries by the same code."""
+    learned = learn(loaded, text, profile, params)
+    sites = at_sites(loaded, text, learned, params, with_losses=True)
+    return Found(learned, sites, of_published(loaded, text, params))
+
+
+def control(twin: Loaded, text: Text, profile: str, params: Mapping[str, Any]) -> Found:
+    """Step 5: the same without losses, of which random weights have none to lose."""
+    learned = learn(twin, text, profile, params, twin_seed=params["seed"])
+    return Found(learned, at_sites(twin, text, learned, params, with_losses=False), {})
+
+
+def learn(
+    loaded: Loaded, text: Text, profile: str, params: Mapping[str, Any], *, twin_seed: int | None = None
+) -> Trained:
     """Train anew, whatever the cache holds."""
     total = -(-params["tokens"] // params["window"]) // params["windows_per_block"]
-    weights = "random" if twin_seed is not None else "trained"
-    with progress.step(f"training dictionaries on {weights} weights", total) as step:
+    with progress.step("training dictionaries", total) as step:
 
         def report(block: int) -> None:
             step.done = block + 1
@@ -66,7 +95,7 @@ def learn(loaded: Loaded, text: Text, profile: str, params: dict[str, Any], *, t
                                     report=report)  # fmt: skip
 
 
-def account(text: Text, trained: Trained, params: dict[str, Any]) -> dict[str, Any]:
+def account(text: Text, trained: Trained, params: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader needs beyond the params: hook points, corpus, and the constants that inputs were multiplied by."""
     sets = [name for name in params["shares"] if name not in dictionaries.corpus.MADE]
     return {
@@ -77,18 +106,26 @@ def account(text: Text, trained: Trained, params: dict[str, Any]) -> dict[str, A
     }  # fmt: skip
 
 
-def write(
-    out: Path, trees: dict[str, Any], found: dict[str, dict[str, measure.AtSite]], learned: dict[str, Trained],
-    provenance: dict[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """All files of the room."""
-    tables = {
-        "scores": quantities.score_table(trees, list(found["measured"])),
-        "density": quantities.density_table(found),
-        "training": quantities.training_table(learned),
+def trees(found: Mapping[str, Found], draws: Mapping[str, int]) -> dict[str, Any]:
+    """`measured` and `control` of metrics.json."""
+    made = {weights: quantities.tree(one.sites, one.learned, draws) for weights, one in found.items()}
+    if found["measured"].published:
+        made["measured"]["paper"] = quantities.of_published(found["measured"].published, draws)
+    return made
+
+
+def frames(found: Mapping[str, Found], tree: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
+    sites = {weights: one.sites for weights, one in found.items()}
+    return {
+        "scores": quantities.score_table(tree, list(sites["measured"])),
+        "density": quantities.density_table(sites),
+        "training": quantities.training_table({weights: one.learned for weights, one in found.items()}),
     }
-    manifests = {weights: {key: one.manifest[key] for key in ("files", "input_scales")} | {"folder": one.folder.name}
-                 for weights, one in learned.items()}  # fmt: skip
-    write_json(out / "dictionaries.json", manifests)
-    write_run(out, trees, tables, provenance)
-    return trees
+
+
+def manifests(found: Mapping[str, Found]) -> dict[str, dict[str, Any]]:
+    """Which dictionaries were measured, by weights: their folder in the cache and the hash of each file."""
+    held = {weights: one.learned for weights, one in found.items()}
+    return {weights: {key: one.manifest[key] for key in ("files", "input_scales")} | {"folder": one.folder.name}
+            for weights, one in held.items()}  # fmt: skip

@@ -10,6 +10,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +20,33 @@ import pandas as pd
 
 from replications import progress
 from replications.dictionaries import trained as dictionaries
-from replications.dictionaries.trained import Trained
+from replications.dictionaries.trained import Text
 from replications.errors import Refusal
-from replications.evidence.run import made_by, write_run, write_tree
-from replications.models.load import load_model
-from replications.sae_features import cards, measure, quantities, sample
-from replications.sae_features.measure import AtSite
+from replications.evidence.run import Asked, write_run, write_tree
+from replications.models.load import Loaded
+from replications.models.twins import measure_twins
+from replications.sae_features import cards, quantities, sample
+from replications.sae_features.measure import AtSite, at_sites
 from replications.sae_features.sample import Sample
 from replications.settings import room_params
 
 ROOM, LEARNED = "sae_features", "sae"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The text that the dictionaries were trained on, and what is taken of it."""
+
+    text: Text
+    taken: Sample
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of one set of weights: its units by hook point, and which dictionaries they are of."""
+
+    sites: dict[str, AtSite]
+    account: dict[str, Any]
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
@@ -34,36 +54,56 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 
     The corpus is the same whatever `language` says: it holds 25. Refuses an encoder, which has no logits to act on.
     """
-    params, learned = room_params(ROOM, profile), room_params(LEARNED, profile)
-    loaded = load_model(model, device=device)
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    learned = room_params(LEARNED, profile)
+    of_run = {"asked": asked, "learned": learned, "profile": profile}
+    twins = measure_twins(
+        asked, partial(prepare, asked=asked, learned=learned), partial(measure, **of_run), partial(control, **of_run),
+        seed=learned["seed"],
+    )  # fmt: skip
+    taken, found = twins.plan.taken, {weights: one.sites for weights, one in twins.by_weights.items()}
+    trees = {weights: quantities.tree(part, taken, asked.draws) for weights, part in found.items()}
+    more = twins.measured.account | account(taken)
+    return write_run(out, trees, frames(trees, found["measured"], taken), twins.provenance | more)
+
+
+def prepare(loaded: Loaded, asked: Asked, learned: Mapping[str, Any]) -> Plan:
+    """Step 1."""
     if loaded.entry.kind != "decoder":
-        raise Refusal(f"{model}: feature cards show what a direction does to the logits, and this is an encoder")
+        raise Refusal(f"{asked.model}: feature cards show what a direction does to the logits, and this is an encoder")
     text = dictionaries.read_text(loaded, learned)
     with progress.step("windows of text by class"):
-        taken = sample.take(loaded, text, learned["shares"], params)
-    trained = dictionaries.trained(loaded, profile=profile, text=text)
-    with progress.step("trained weights"):
-        found = {"measured": measure.at_sites(loaded, trained, taken, params, learned["k"])}
+        return Plan(text, sample.take(loaded, text, learned["shares"], asked.params))
+
+
+def measure(loaded: Loaded, plan: Plan, asked: Asked, learned: Mapping[str, Any], profile: str) -> Found:
+    """Steps 2 and 3, and the cards, for which the model is asked once more."""
+    found = _found(loaded, plan, asked, learned, profile, None)
     with progress.step("feature cards"):
-        write_tree(out, "cards", cards.tree(loaded, found["measured"], taken))
-    provenance = made_by(loaded, params, device) | account(trained, taken)
-    del loaded  # two models at once would not fit where one just does
-    twin = load_model(model, device=device, random_seed=learned["seed"])
-    theirs = dictionaries.trained(twin, profile=profile, text=text, twin_seed=learned["seed"])
-    with progress.step("random weights"):
-        found["control"] = measure.at_sites(twin, theirs, taken, params, learned["k"])
-    draws = {"resamples": params["resamples"], "seed": params["seed"]}
-    trees = {weights: quantities.tree(part, taken, draws) for weights, part in found.items()}
-    write_run(out, trees, tables(trees, found["measured"], taken), provenance)
-    return trees
+        write_tree(asked.out, "cards", cards.tree(loaded, found.sites, plan.taken))
+    return found
 
 
-def account(trained: Trained, taken: Sample) -> dict[str, Any]:
-    """What a reader needs beyond the params: hook points, which dictionaries, how much text of which class."""
-    parts = {"chosen_on": taken.chosen_on, "measured_on": taken.measured_on}
-    return {
+def control(twin: Loaded, plan: Plan, asked: Asked, learned: Mapping[str, Any], profile: str) -> Found:
+    """Step 4: steps 2 and 3 with the twin's own dictionaries."""
+    return _found(twin, plan, asked, learned, profile, learned["seed"])
+
+
+def _found(
+    loaded: Loaded, plan: Plan, asked: Asked, learned: Mapping[str, Any], profile: str, twin_seed: int | None
+) -> Found:
+    trained = dictionaries.trained(loaded, profile=profile, text=plan.text, twin_seed=twin_seed)
+    which = {
         "sites": {name: site.hook_name for name, site in trained.sites.items()},
         "dictionaries": {"folder": trained.folder.name, "files": trained.manifest["files"]},
+    }
+    return Found(at_sites(loaded, trained, plan.taken, asked.params, learned["k"]), which)
+
+
+def account(taken: Sample) -> dict[str, Any]:
+    """What a reader needs beyond the params: how much text of which class."""
+    parts = {"chosen_on": taken.chosen_on, "measured_on": taken.measured_on}
+    return {
         "windows": {name: len(part.ratio) for name, part in parts.items()},
         "windows_with_class": {
             name: dict(zip(taken.classes, part.inside.any(axis=1).sum(axis=0).tolist(), strict=True))
@@ -73,8 +113,8 @@ def account(trained: Trained, taken: Sample) -> dict[str, Any]:
     }
 
 
-def tables(trees: dict[str, Any], found: dict[str, AtSite], taken: Sample) -> dict[str, pd.DataFrame]:
-    """The tables by name; those of neurons where the room measures them."""
+def frames(trees: dict[str, Any], found: dict[str, AtSite], taken: Sample) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV; those of neurons where the room measures them."""
     made = {"specificity": quantities.specificity_table(trees, found, taken)}
     neurons = next((at for at in found.values() if at.basis == "neuron"), None)
     if neurons is not None:

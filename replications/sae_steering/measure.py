@@ -18,7 +18,7 @@ from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.seeds import generator
 from replications.dictionaries.stream import Site
 from replications.errors import Refusal
-from replications.evidence.ranks import auroc
+from replications.evidence.stats import auroc
 from replications.models.load import Loaded
 from replications.sae_steering import generation, scores
 from replications.sae_steering.concepts import Concepts

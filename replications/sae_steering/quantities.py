@@ -15,7 +15,9 @@ import pandas as pd
 
 from replications.evidence import stats
 from replications.evidence.stats import Array
-from replications.sae_steering.measure import METHODS, NONE, Bench
+from replications.sae_steering.concepts import Concepts
+from replications.sae_steering.directions import Directions
+from replications.sae_steering.measure import METHODS, NONE
 
 SCORES = ("lexical", "likelihood")
 MEASURES = (*SCORES, "log_perplexity", "distinct", "damage")
@@ -42,14 +44,17 @@ class Best:
 
 @dataclass(frozen=True)
 class Measured:
-    """One set of weights: what steered, every text's scores, gains and the best strengths."""
+    """One set of weights: what steered, every text's scores, gains and the best strengths; `account` for provenance."""
 
-    bench: Bench
+    concepts: Concepts
+    directions: Sequence[Directions]
+    multiples: Sequence[float]
     rows: pd.DataFrame
     damage: pd.DataFrame
     validity: pd.DataFrame
     gains: dict[str, dict[str, Array]]
     best: dict[str, Best]
+    account: dict[str, Any]
 
 
 def gains(rows: pd.DataFrame, damage: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, Array]]:

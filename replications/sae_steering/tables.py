@@ -36,11 +36,10 @@ def _cells(weights: str, found: Measured) -> pd.DataFrame:
 
 def _chosen(found: Measured) -> pd.Series:
     """How many halves chose a cell; those that would rather not steer chose none."""
-    bench = found.bench
     counts = {}
     for method in METHODS:
-        strengths = range(1, len(bench.multiples) + 1) if method == "prompt" else bench.multiples
-        for concept, halves in zip(bench.concepts.names, found.best[method].chosen, strict=True):
+        strengths = range(1, len(found.multiples) + 1) if method == "prompt" else found.multiples
+        for concept, halves in zip(found.concepts.names, found.best[method].chosen, strict=True):
             for index, strength in enumerate(strengths):
                 counts[method, concept, float(strength)] = int((halves == index).sum())
     return pd.Series(counts)
@@ -52,7 +51,7 @@ def features(found: Mapping[str, Measured]) -> pd.DataFrame:
     rows = []
     for weights, each in found.items():
         valid = each.validity.set_index("concept")
-        for name, own in zip(each.bench.concepts.names, each.bench.directions, strict=True):
+        for name, own in zip(each.concepts.names, each.directions, strict=True):
             rows.append({"weights": weights, "concept": name, "feature": own.feature, "auc": own.auc,
                          "largest": own.scale, "density": own.density,
                          "validity_lexical": valid.loc[name, "lexical"],
@@ -63,11 +62,11 @@ def features(found: Mapping[str, Measured]) -> pd.DataFrame:
 def samples(found: Measured, n: int) -> pd.DataFrame:
     """concept, method, strength, prompt, text: the first `n` prompts at the strength chosen where that prompt does not
     choose; the unsteered text where none would do, whose strength is 0."""
-    bench, rows = found.bench, []
+    rows = []
     texts = found.rows.set_index(["method", "concept", "strength", "prompt"])["text"]
-    strengths = {method: list(map(float, bench.multiples)) for method in METHODS}
-    strengths["prompt"] = [float(number + 1) for number in range(len(bench.multiples))]
-    for concept, name in enumerate(bench.concepts.names):
+    strengths = {method: list(map(float, found.multiples)) for method in METHODS}
+    strengths["prompt"] = [float(number + 1) for number in range(len(found.multiples))]
+    for concept, name in enumerate(found.concepts.names):
         for prompt in range(min(n, int(found.rows["prompt"].max()) + 1)):
             for method in (NONE, *METHODS):
                 # the half that measures this prompt chose on the other prompts
@@ -75,5 +74,5 @@ def samples(found: Measured, n: int) -> pd.DataFrame:
                 strength = strengths[method][index] if index >= 0 else 0.0
                 text = texts[method if index >= 0 else NONE, name, strength, prompt]
                 rows.append({"concept": name, "method": method, "strength": strength,
-                             "prompt": bench.concepts.prompts[prompt], "text": text})  # fmt: skip
+                             "prompt": found.concepts.prompts[prompt], "text": text})  # fmt: skip
     return pd.DataFrame(rows)

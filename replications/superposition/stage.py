@@ -10,17 +10,14 @@ Nothing is read: inputs are drawn, so the only model is `toy`. Every experiment 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from replications import progress
-from replications.errors import Refusal
-from replications.evidence.run import write_run
+from replications.evidence.run import Asked, made_by, write_run
 from replications.evidence.shards import Keep, keep
 from replications.settings import room_params
 from replications.superposition import experiments, phases, quantities, tables
@@ -31,19 +28,12 @@ ROOM, MODEL, LANGUAGE = "superposition", "toy", "en"
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    if (model, language) != (MODEL, LANGUAGE):
-        wanted = f"model should be {MODEL} and language {LANGUAGE}"
-        raise Refusal(f"room {ROOM} trains toy models on drawn inputs: {wanted}, not {model} and {language}")
-    params = room_params(ROOM, profile)
-    with keep({"room": ROOM, "model": model, "device": device, "params": params}) as kept:
-        trained = train_all(params, kept, device)
-        tree = trees(trained, params)
-        provenance = {
-            "versions": {"torch": torch.__version__}, "machine": platform.machine(), "device": device,
-            "threads": torch.get_num_threads(), "dtype": "float32", "params": params, "models": count(trained),
-        }  # fmt: skip
-        _write(out, trained, tree, params, provenance)
-    return tree
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    asked.check_only(MODEL, LANGUAGE, "trains toy models on drawn inputs")
+    with keep(asked.identity()) as kept:
+        trained = train_all(asked.params, kept, device)
+        tables = frames(trained, asked.params)
+        return write_run(out, trees(trained, asked.params), tables, made_by(asked) | {"models": count(trained)})
 
 
 def train_all(params: Mapping[str, Any], kept: Keep, device: str) -> dict[str, Trained]:
@@ -89,10 +79,8 @@ def count(trained: Mapping[str, Trained]) -> int:
     return sum(models.loss.numel() for models in trained.values())
 
 
-def _write(
-    out: Path, trained: Mapping[str, Trained], tree: dict[str, Any], params: Mapping[str, Any],
-    provenance: dict[str, Any],
-) -> None:  # fmt: skip
+def frames(trained: Mapping[str, Trained], params: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
     densities = experiments.plateau_densities(params)
     made = {
         "sweeps": tables.sweeps(trained),
@@ -103,4 +91,4 @@ def _write(
         "vectors": tables.vectors(trained["sparsity"]),
         "dimensions": tables.dimensions(trained["plateaus"], densities),
     }
-    write_run(out, tree, {name: pd.DataFrame(rows) for name, rows in made.items()}, provenance)
+    return {name: pd.DataFrame(rows) for name, rows in made.items()}

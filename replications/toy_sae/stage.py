@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,7 @@ from torch import Tensor
 from replications import progress
 from replications.catalogue import store
 from replications.dictionaries.checkpoints import Checkpoints
-from replications.errors import Refusal
-from replications.evidence.run import write_run
+from replications.evidence.run import Asked, made_by, write_run
 from replications.evidence.shards import Keep, keep
 from replications.settings import room_params
 from replications.toy_sae import article, quantities, recovery
@@ -40,21 +38,13 @@ CORRELATED_RATIO = 2  # size of the dictionaries on correlated features
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
     """Write metrics.json, provenance.json and the tables into `out`; returns the metrics."""
-    if (model, language) != (MODEL, LANGUAGE):
-        wanted = f"model should be {MODEL} and language {LANGUAGE}"
-        raise Refusal(f"room {ROOM} trains on drawn activations: {wanted}, not {model} and {language}")
-    params = room_params(ROOM, profile)
-    identity = {"room": ROOM, "model": model, "device": device, "params": params}
+    asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
+    asked.check_only(MODEL, LANGUAGE, "trains on drawn activations")
+    params, identity = asked.params, asked.identity()
     with keep(identity) as kept, store.locked(store.cache_root(), f"training-{ROOM}", ROOM):
         found = measure(params, kept, device, checkpoints_of(identity))
-        tree = trees(found, params)
-        provenance = {
-            "versions": {"torch": torch.__version__}, "machine": platform.machine(), "device": device,
-            "threads": torch.get_num_threads(), "dtype": "float32", "params": params,
-            "alphas": alphas(params), "sizes": list(found["cosines"]),
-        }  # fmt: skip
-        _write(out, found, tree, params, provenance)
-    return tree
+        more = {"alphas": alphas(params), "sizes": list(found["cosines"])}
+        return write_run(out, trees(found, params), frames(found, params), made_by(asked) | more)
 
 
 def alphas(params: Mapping[str, Any]) -> list[float]:
@@ -130,9 +120,8 @@ def trees(found: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]
     return {"measured": measured, "control": chance}
 
 
-def _write(
-    out: Path, found: Mapping[str, Any], tree: dict[str, Any], params: Mapping[str, Any], provenance: dict[str, Any]
-) -> None:  # fmt: skip
+def frames(found: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The tidy tables by name of their CSV."""
     listed, related = alphas(params), found["correlated"]
     rows = quantities.table(found["cosines"], found["larger"], found["fits"], listed, G, "independent")
     rows += quantities.table(related["cosines"], {}, related["fits"], listed, G, "correlated")
@@ -141,4 +130,4 @@ def _write(
         "recovery": quantities.recovery_table(found["cosines"], found["controls"]),
         "article": article.table(found["article"]),
     }
-    write_run(out, tree, {name: pd.DataFrame(listed) for name, listed in made.items()}, provenance)
+    return {name: pd.DataFrame(listed) for name, listed in made.items()}

@@ -1,6 +1,7 @@
 """The same result by either route, and a warning where the slow one is taken."""
 
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from tiny_models import random_pairs, tiny_model
 
 from replications.causal import experiment, patching
 from replications.errors import Refusal
-from replications.evidence.run import made_by
+from replications.evidence.run import Asked, made_by
 from replications.evidence.versions import PACKAGES
 from replications.models import families, weights
 
@@ -41,7 +42,7 @@ def test_an_unknown_family_is_patched_by_the_helpers_with_a_warning(monkeypatch)
 
 
 def test_provenance_says_how_the_numbers_were_made():
-    record = made_by(loaded("llama"), {"seed": 1}, "cpu")
+    record = made_by(Asked("ioi", "tiny", "en", "cpu", {"seed": 1}, Path("out")), loaded("llama"))
     assert record["bos_id"] == 1
     assert record["params"] == {"seed": 1}
     assert set(record["versions"]) == set(PACKAGES)

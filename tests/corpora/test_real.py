@@ -5,8 +5,8 @@ import pytest
 from replications.catalogue import datasets, sources, store
 from replications.corpora import brackets, conllu, propbank, treebanks, uds, uner
 from replications.corpora.edges import SPLITS
-from replications.corpora.noun_verb import noun_verb
 from replications.corpora.tasks import load_task
+from replications.layer_probing.noun_verb import noun_verb
 
 
 def files_of(dataset: str, *names: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import alone
 import drawn
 import pytest
 import torch
@@ -15,6 +16,7 @@ from replications.claims.evidence import read_evidence
 from replications.corpora.edges import EdgeTask, Sentence, Target
 from replications.edge_probing import stage
 from replications.errors import Refusal, Unavailable
+from replications.models import twins
 from replications.probing import threads
 
 QUICK = {"batch": 8, "learning_rate": 0.01, "mix_factor": 1, "validate_every": 4, "max_steps": 8}
@@ -53,9 +55,8 @@ def task(name, language, source="a"):
 @pytest.fixture
 def ready(monkeypatch, cache):
     monkeypatch.setattr(stage, "load_task", task)
-    monkeypatch.setattr(stage, "load_model", lambda *_, **__: tiny())
+    monkeypatch.setattr(twins, "load_model", alone.loading(lambda seed: tiny()))
     monkeypatch.setattr(stage, "room_params", lambda *_: PARAMS)
-    monkeypatch.setattr(stage, "made_by", lambda *_: {})
 
 
 def test_the_stage_writes_whole_evidence(ready, tmp_path):

@@ -1,17 +1,19 @@
 """What a run leaves: written whole or without metrics.json, and read as it was written."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from replications.errors import Refusal
-from replications.evidence.run import Run, write_run, write_tables, write_tree
+from replications.evidence.run import Asked, Run, by_weights, made_by, write_run, write_tables, write_tree
 from replications.files import read_json
 
 TABLE = pd.DataFrame({"token": ["NA", "nan", 'a "b"\nc', "None"], "value": [1.5, None, 0.1 + 0.2, -0.0], "n": 3})
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
-    write_run(tmp_path, {"measured": {"a": 1}}, {"one": TABLE}, {"seed": 7})
+    assert write_run(tmp_path, {"measured": {"a": 1}}, {"one": TABLE}, {"seed": 7}) == {"measured": {"a": 1}}
     run = Run(tmp_path)
     read = run.tables["one"]
     assert read["token"].tolist() == TABLE["token"].tolist()
@@ -20,6 +22,34 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert list(run.tables) == ["one"]
     assert "one" in run.tables
     assert "two" not in run.tables
+
+
+def test_a_run_goes_on_only_where_everything_asked_for_is_the_same(tmp_path):
+    asked = Asked("room", "model", "en", "cpu", {"seed": 1}, tmp_path)
+    assert asked.identity(text="a") == asked.identity(text="a")
+    for other in ({"room": "x"}, {"model": "x"}, {"language": "x"}, {"device": "x"}, {"params": {"seed": 2}}):
+        assert replace(asked, **other).identity(text="a") != asked.identity(text="a")
+    assert asked.identity(text="b") != asked.identity(text="a")
+    assert replace(asked, out=tmp_path / "elsewhere").identity() == asked.identity()
+
+
+def test_a_room_without_models_refuses_all_others():
+    asked = Asked("room", "toy", "en", "cpu", {}, None)
+    asked.check_only("toy", "en", "trains toys")
+    for other in ({"model": "gpt2"}, {"language": "fr"}):
+        with pytest.raises(Refusal, match="room room trains toys: model should be toy and language en, not "):
+            replace(asked, **other).check_only("toy", "en", "trains toys")
+
+
+def test_a_toy_is_made_by_torch_alone():
+    made = made_by(Asked("room", "toy", "en", "cpu", {"seed": 1}, None))
+    assert made.keys() == {"versions", "machine", "threads", "device", "dtype", "params"}
+    assert made["versions"].keys() == {"torch"}
+
+
+def test_tables_of_both_weights_stand_under_each_other():
+    table = by_weights({"measured": 1, "control": 2}, lambda value: pd.DataFrame({"value": [value, value]}))
+    assert table.to_dict("list") == {"value": [1, 1, 2, 2], "weights": ["measured"] * 2 + ["control"] * 2}
 
 
 def test_a_table_without_rows_has_its_header(tmp_path):

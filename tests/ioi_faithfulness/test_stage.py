@@ -9,6 +9,7 @@ import torch
 from replications.claims.evidence import paths, without_places
 from replications.claims.ledger import load_claims
 from replications.evidence import shards
+from replications.evidence.run import write_run
 from replications.files import read_json
 from replications.ioi_faithfulness import adversarial, circuits, experiments, stage
 from replications.ioi_faithfulness.circuits import POSITION, Circuit
@@ -18,7 +19,7 @@ FILES = ("adversarial", "completeness", "faithfulness", "minimality", "prompts",
 
 
 def measured(at, helpers, tested, kept):
-    """What `stage.measure` and `stage.named_more` return, on a tiny model."""
+    """What `stage.measure` returns, and as `adversarial` what `stage.control` does, on a tiny model."""
     arrays = {"model": experiments.of_model(at.setup, at.tiny.bridge, kept)}
     for name, circuit in tested.items():
         arrays[name] = dict(experiments.of_circuit(at.setup, circuit, helpers.PARAMS, kept, name, "cpu"))
@@ -28,7 +29,14 @@ def measured(at, helpers, tested, kept):
         kind: adversarial.arrays(adversarial.behaviour(at.stack, [p.ids for p in some], answers, "cpu"))
         for kind in adversarial.KINDS
     }
-    return {"dropped": {}, "twins": at.twins, "prompts": at.prompts, "arrays": arrays, "adversarial": more}
+    return {"prompts": at.prompts, "arrays": arrays, "adversarial": more}
+
+
+def write(out, made, tested, helpers):
+    """The evidence of what was measured; the tree."""
+    draws = {"resamples": helpers.PARAMS["resamples"], "seed": helpers.PARAMS["seed"]}
+    tree = stage.trees(made, made["adversarial"], tested, draws)
+    return write_run(out, tree, stage.frames(tree, made, tested, helpers.PARAMS), {"versions": {}})
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +46,7 @@ def written(helpers, tmp_path_factory):
     smaller = {name: heads for name, heads in helpers.CLASSES.items() if name != "s_inhibition"}
     tested = {"found": Circuit(smaller), "paper": at.circuit}
     made = measured(at, helpers, tested, helpers.keep)
-    tree = stage._write(out, made, made["adversarial"], tested, helpers.PARAMS, {"versions": {}})
-    return out, tree
+    return out, write(out, made, tested, helpers)
 
 
 def test_everything_is_written_and_drawn(written, tmp_path):
@@ -89,7 +96,7 @@ def test_a_search_that_found_nothing_is_evidence_too(helpers, tmp_path):
     at = helpers.setting("gpt2")
     tested = {"found": Circuit({})}
     made = measured(at, helpers, tested, helpers.keep)
-    tree = stage._write(tmp_path, made, made["adversarial"], tested, helpers.PARAMS, {})["measured"]
+    tree = write(tmp_path, made, tested, helpers)["measured"]
     assert tree["found"]["size"]["heads"]["value"] == 0
     assert tree["found"]["random"]["beaten"]["value"] == 0
     assert "minimality" not in tree["found"]

@@ -11,6 +11,7 @@ from replications.claims.evidence import find, read_evidence
 from replications.claims.ledger import load_claims
 from replications.errors import Unavailable
 from replications.layer_probing import probe_series, stage, stimuli
+from replications.models import twins
 from replications.probing import threads
 
 
@@ -22,11 +23,10 @@ def ready(monkeypatch, tmp_path):
     monkeypatch.setattr(stimuli, "noun_verb", made_up.ambiguous)
     monkeypatch.setattr(stimuli, "sources", made_up.sources)
     monkeypatch.setattr(stage, "room_params", lambda *_: made_up.PARAMS)
-    monkeypatch.setattr(stage, "made_by", lambda *_: {})
 
     def run(family="llama", languages=("en",), language="en"):
         model = made_up.loaded(family, languages)
-        monkeypatch.setattr(stage, "load_model", lambda *_, **__: model)
+        monkeypatch.setattr(twins, "load_model", lambda *_, **__: model)
         monkeypatch.setattr(stage.entries, "find", lambda _: model.entry)
         out = tmp_path / "reports" / "layer_probing" / "tiny" / language
         stage.run(model="tiny", language=language, device="cpu", profile="default", out=out)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from replications import imports
+from replications import drawing, imports
 from replications.claims.ledger import rooms
 from replications.files import read_yaml
 from replications.pipeline import stages, upstream
@@ -18,9 +18,7 @@ from replications.settings import ROOT
 STAGES = stages()
 BLOCKS = {stage.block: stage for stage in STAGES}
 IGNORED = {"figures.py", "params.py"}  # by .dvcignore: drawn, or checked, by others
-MODULES = {room: f"replications.{room}.stage" for room in rooms()} | {
-    "languages": "replications.layer_probing.languages"
-}
+MODULES = {room: f"replications.{room}.stage" for room in rooms()} | {"languages": "replications.languages.comparison"}
 
 
 def code(deps):
@@ -47,13 +45,11 @@ def test_code_that_is_declared_is_code_that_is_imported(block):
     assert not declared - wanted, f"dvc.yaml, stage {block}: {sorted(declared - wanted)} is imported by nothing"
 
 
-@pytest.mark.parametrize("block", ["figures", "figures_of_languages"])
-def test_figures_depend_on_what_draws_them(block):
-    drawn = "replications.layer_probing.language_figures" if block == "figures_of_languages" else None
-    rooms_ = [f"replications.{room}.figures" for room in rooms()] if drawn is None else [drawn]
-    own = {f"replications/{room}/figures.py" for room in rooms()}
-    wanted = {str(file) for file in imports.closure(*rooms_)} - own
-    assert wanted <= code(BLOCKS[block].deps) | {"replications/evidence/versions.py", "replications/yaml12.py"}
+def test_figures_depend_on_what_draws_them():
+    drawn = (*rooms(), drawing.LANGUAGES)
+    own = {f"replications/{room}/figures.py" for room in drawn}
+    wanted = {str(file) for file in imports.closure(*(f"replications.{room}.figures" for room in drawn))} - own
+    assert wanted <= code(BLOCKS["figures"].deps) | {"replications/evidence/versions.py", "replications/yaml12.py"}
 
 
 def test_whoever_reads_what_another_stage_writes_says_so():
@@ -111,7 +107,7 @@ EDITS = {
     "replications/ioi/figures.py": lambda: {"figures@ioi"},
     "replications/catalogue/hub.py": set,
     "data/stimuli/fr.yaml": lambda: of("rome", "ioi", language="fr"),
-    "replications/ioi/activation_patching.py": lambda: of("ioi"),
+    "replications/ioi/quantities.py": lambda: of("ioi"),
     "replications/causal/noise.py": lambda: of(*importers("replications/causal/noise.py")),
     "replications/causal/sweep.py": lambda: of(*importers("replications/causal/sweep.py")),
 }

@@ -11,6 +11,7 @@ from rome_editing import oracle
 from replications.claims.evidence import find, read_evidence
 from replications.claims.ledger import load_claims
 from replications.errors import Refusal
+from replications.evidence.run import Asked, write_run
 from replications.rome_editing import stage
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.plan import Plan, traced_too
@@ -53,12 +54,14 @@ def room(request, tmp_path_factory):
 
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     loaded = SimpleNamespace(hf_model=model)
+    asked = Asked(stage.ROOM, "tiny", "en", "cpu", PARAMS, out)
     found = {
-        "measured": stage.trained(loaded, plan(), PARAMS, kept),
+        "measured": stage.measure(loaded, plan(), PARAMS, kept),
         "control": stage.control(loaded, plan(), PARAMS, kept),
     }
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    tree = stage._write(out, found, plan(), PARAMS, {"seed": 0, "layer": plan().layer})
+    tree = stage.trees(found, plan(), asked.draws)
+    write_run(out, tree, stage.frames(found, tree, plan(), asked.draws), {"seed": 0, "layer": plan().layer})
     return tree, out, shelf
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import alone
 import drawn
 import pandas as pd
 import pytest
@@ -10,6 +11,8 @@ from rome_tracing.conftest import tiny_loaded
 from replications.claims.evidence import find, read_evidence
 from replications.claims.ledger import load_claims
 from replications.errors import Refusal
+from replications.evidence.run import Asked
+from replications.models import twins
 from replications.rome_tracing import causal_tracing, stage, study
 
 PARAMS = {"seed": 4, "n_asked": 20, "n_facts": 8, "n_pairs": 5, "n_control": 6, "n_samples": 2, "n_control_samples": 1,
@@ -22,14 +25,14 @@ def world(monkeypatch, tmp_path, facts):
     """The stage with a tiny model in place of a catalogue's; the list of facts stands for both lists."""
     monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        stage, "load_model", lambda model, *, device, random_seed=None: tiny_loaded("gpt2" if random_seed else "llama")
+        twins, "load_model", alone.loading(lambda seed: tiny_loaded("llama" if seed is None else "gpt2"))
     )
     monkeypatch.setattr(study, "lists", lambda model, language: {"facts": facts, "paper": facts})
     return tmp_path
 
 
 def measure(out, **changed):
-    return stage.measure(model="tiny", language="en", device="cpu", params=PARAMS | changed, out=out)
+    return stage.trace(Asked(stage.ROOM, "tiny", "en", "cpu", PARAMS | changed, out))
 
 
 def test_the_evidence_is_whole(world):

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import alone
 import drawn
 import pandas as pd
 import pytest
@@ -11,16 +12,16 @@ from dictionaries.test_sae import make
 
 from replications.claims.compare import judge
 from replications.claims.evidence import find, paths, read_evidence, without_places
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.dictionaries import published
 from replications.dictionaries import trained as module
 from replications.dictionaries.published import Published
 from replications.errors import Refusal
 from replications.files import read_json
+from replications.models import twins
 from replications.sae import quantities, stage
-from replications.settings import ROOT
 
-CLAIMS = read_claims(ROOT / "replications" / "sae" / "claims.yaml")
+CLAIMS = load_claims("sae")
 TABLES = ("density", "scores", "training")
 
 
@@ -34,7 +35,7 @@ def patched(tmp_path_factory):
         patch.setenv("REPLICATIONS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(module.load, "manifest", lambda entry: {"safetensors": "0" * 64})
         patch.setattr(stage, "room_params", lambda room, profile: tiny.PARAMS)
-        patch.setattr(stage, "load_model", lambda model, device, random_seed=None: tiny.loaded(seed=random_seed or 0))
+        patch.setattr(twins, "load_model", alone.loading(lambda seed: tiny.loaded(seed=seed or 0)))
         patch.setattr(published, "of_model", lambda model: [entry])
         patch.setattr(published, "fetch", lambda entry: make("standard", d=tiny.D, h=50))
         yield patch
@@ -136,7 +137,7 @@ def test_a_published_dictionary_is_measured_by_the_same_code(written):
 
 def test_an_encoder_is_refused(patched):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_model", lambda model, device: tiny.loaded(kind="encoder"))
+        patch.setattr(twins, "load_model", lambda model, device: tiny.loaded("minilm", kind="encoder"))
         with pytest.raises(Refusal, match="minilm: the loss recovered is asked of decoders"):
             stage.run(model="minilm", language="en", device="cpu", profile="default", out=None)
 
@@ -145,6 +146,6 @@ def test_weights_that_give_no_numbers_are_refused(patched, tmp_path):
     broken = tiny.loaded(seed=8)
     broken.hf_model.model.embed_tokens.weight.data[:] = torch.inf
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_model", lambda model, device: broken)
+        patch.setattr(twins, "load_model", lambda model, device: broken)
         with pytest.raises(Refusal, match="are not all finite"):
             stage.run(model="tiny", language="en", device="cpu", profile="default", out=tmp_path)

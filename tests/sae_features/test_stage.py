@@ -2,6 +2,7 @@
 
 import re
 
+import alone
 import drawn
 import pandas as pd
 import pytest
@@ -15,7 +16,8 @@ from replications.dictionaries import trained as module
 from replications.errors import Refusal
 from replications.evidence.run import Run
 from replications.files import read_json
-from replications.sae_features import figures, sample, stage
+from replications.models import twins
+from replications.sae_features import figures, measure, sample, stage
 from replications.sae_features.classes import CLASSES
 
 CLAIMS = load_claims("sae_features")
@@ -34,7 +36,7 @@ def patched(tmp_path_factory):
         patch.setattr(module, "room_params", lambda room, profile: LEARNED)
         patch.setattr(module.corpus.datasets, "fetch", lambda name: texts(tmp_path_factory.mktemp(name)))
         patch.setattr(stage, "room_params", lambda room, profile: {"sae": LEARNED, "sae_features": OWN}[room])
-        patch.setattr(stage, "load_model", lambda model, device, random_seed=None: tiny.loaded(seed=random_seed or 0))
+        patch.setattr(twins, "load_model", alone.loading(lambda seed: tiny.loaded(seed=seed or 0)))
         yield patch
 
 
@@ -212,7 +214,7 @@ def test_the_index_leads_to_every_card(pages):
 
 def test_an_encoder_is_refused(patched):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "load_model", lambda model, device: tiny.loaded(kind="encoder"))
+        patch.setattr(twins, "load_model", lambda model, device: tiny.loaded("minilm", kind="encoder"))
         with pytest.raises(Refusal, match="minilm: feature cards show what a direction does"):
             stage.run(model="minilm", language="en", device="cpu", profile="default", out=None)
 
@@ -224,7 +226,7 @@ def test_weights_that_give_no_numbers_are_refused(patched, written):
     trained = module.trained(tiny.loaded(), profile="default", text=text)
     broken.hf_model.model.embed_tokens.weight.data[:] = torch.inf
     with pytest.raises(Refusal, match="are not all finite"):
-        stage.measure.at_sites(broken, trained, taken, OWN, 4)
+        measure.at_sites(broken, trained, taken, OWN, 4)
 
 
 def test_a_text_without_any_class_is_refused(patched):

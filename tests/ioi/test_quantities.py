@@ -10,7 +10,7 @@ from toy_tokenizer import toy_encode
 from replications.causal.experiment import Result
 from replications.causal.roles import Cells
 from replications.evidence import stats
-from replications.ioi import activation_patching as method
+from replications.ioi import quantities as method
 from replications.ioi.stimuli import Prompt
 
 N, LAYERS, WIDTH = 9, 6, 8  # the article's pair and eight prompts

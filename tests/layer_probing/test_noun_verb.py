@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from replications.corpora.noun_verb import noun_verb
 from replications.errors import Unavailable
+from replications.layer_probing.noun_verb import noun_verb
 
 LETTERS = "bcdfghklmn"
 WORDS = [f"{a}a{b}e" for a in LETTERS for b in LETTERS]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from replications.evidence.ranks import auroc
+from replications.evidence.stats import auroc
 
 
 def test_ties_count_half():

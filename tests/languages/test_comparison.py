@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from replications import cli, settings
 from replications.errors import Refusal
 from replications.evidence.run import Run, write_tables
-from replications.layer_probing import language_figures, languages
+from replications.languages import comparison, figures
 
 
 def write(folder, language, accuracy, *, sentences=60, start=0, corpus=None, seed=0):
@@ -37,7 +37,7 @@ def test_curves_alike_agree_and_opposite_ones_do_not(tmp_path):
     write(tmp_path, "de", [0.5, 0.6, 0.7, 0.8, 0.9])
     write(tmp_path, "en", [0.5, 0.6, 0.7, 0.8, 0.9], seed=1)
     write(tmp_path, "zh", [0.9, 0.8, 0.7, 0.6, 0.5], seed=2)
-    table = languages.compare(tmp_path, tmp_path / "tiny", resamples=100, seed=0)
+    table = comparison.compare(tmp_path, tmp_path / "tiny", resamples=100, seed=0)
     assert value(table, "agreement", "de", "en")["value"] == 1
     assert value(table, "agreement", "de", "zh")["ci_high"] < -0.9
     assert value(table, "best_depth", "de")["value"] == 1
@@ -57,8 +57,8 @@ def test_curves_alike_agree_and_opposite_ones_do_not(tmp_path):
 def test_the_comparison_is_drawn_from_its_tables(tmp_path):
     for seed, language in enumerate(("de", "en")):
         write(tmp_path, language, [0.5, 0.9], seed=seed)
-    languages.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
-    language_figures.draw(Run(tmp_path / "tiny"), tmp_path / "drawn", "tiny, all")
+    comparison.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
+    figures.draw(Run(tmp_path / "tiny"), tmp_path / "drawn", "tiny, all")
     assert drawn.files(tmp_path / "drawn") == drawn.pictures("languages")
 
 
@@ -84,7 +84,7 @@ def test_spearman_is_scipys():
 def test_only_shared_sentences_count(tmp_path):
     write(tmp_path, "de", [0.5, 0.9], sentences=50)
     write(tmp_path, "en", [0.5, 0.9], sentences=50, start=20)
-    table = languages.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
+    table = comparison.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
     assert set(table["n"]) == {30}
 
 
@@ -92,11 +92,11 @@ def test_refuses_one_language_and_sentences_that_are_not_parallel(tmp_path):
     write(tmp_path, "de", [0.5, 0.9])
     write(tmp_path, "en", [0.5, 0.9], corpus="ewt-uds")
     with pytest.raises(Refusal, match="fewer than two languages"):
-        languages.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
+        comparison.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
 
 
 def test_refuses_languages_without_a_shared_sentence(tmp_path):
     write(tmp_path, "de", [0.5, 0.9], sentences=10)
     write(tmp_path, "en", [0.5, 0.9], sentences=10, start=10)
     with pytest.raises(Refusal, match="the same seed"):
-        languages.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)
+        comparison.compare(tmp_path, tmp_path / "tiny", resamples=20, seed=0)

@@ -9,7 +9,7 @@ from toy_tokenizer import toy_encode
 
 from replications.causal.experiment import Result
 from replications.causal.roles import Cells
-from replications.rome import location_patching as method
+from replications.rome import quantities as method
 from replications.rome.stimuli import Fact, Pair
 
 N, LAYERS, WIDTH = 8, 6, 6  # BOS The Old Tower is in

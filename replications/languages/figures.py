@@ -1,4 +1,4 @@
-"""Layer curves by language on the same sentences, and how much every two agree: the figure of `languages.py`."""
+"""Layer curves by language on the same sentences, and how much every two agree: the figure of `comparison.py`."""
 
 from __future__ import annotations
 
