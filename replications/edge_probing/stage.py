@@ -171,7 +171,8 @@ def majority(data: Examples) -> Tensor:
     return torch.stack(rows, dim=1).float()
 
 
-def _extract(loaded: Loaded, corpus: list[tuple[str, ...]], language: str) -> Activations:
+def _extract(loaded: Loaded, kind: str, corpus: list[tuple[str, ...]], language: str) -> Activations:
+    """Step 2, the same for every `kind` of model."""
     return extract(loaded, corpus, separator=wordpieces.separator(language))
 
 
