@@ -230,7 +230,7 @@ def _stray(claim: Claim | None, finding: Finding, place: Place, runs: list[Place
     own = claim.is_own(*place)
     if own != (finding.verdict == "not reproduced") and finding.verdict != "not measurable":
         right = "not reproduced or not measurable" if own else "fails, inconclusive or not measurable"
-        return f"field verdict: should be {right} there"
+        return f"verdict: should be {right} there"
     if not own and claim.general is None:
         return "the claim has no `general` form to be judged by there"
     if place not in runs and not own:
