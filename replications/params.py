@@ -41,7 +41,6 @@ PositiveOrOwn = Annotated[float | None, Field(gt=0), should_be("a number above 0
 Share = Annotated[float, Field(gt=0, le=1), should_be("a number above 0 and up to 1")]
 Switch = Annotated[bool, should_be("true or false")]
 Exponent = Annotated[int, Field(ge=-100, le=100), should_be("a whole number from -100 to 100")]
-Text = Annotated[str, should_be("text")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), should_be("a name of letters, digits, - _ .")]
 
 

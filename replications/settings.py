@@ -9,7 +9,7 @@ from pydantic import Field
 from replications import params
 from replications.errors import Refusal
 from replications.files import once_per_file, read_yaml
-from replications.params import PROFILES, Name, Text
+from replications.params import PROFILES, Name
 from replications.records import Record, checked
 
 
@@ -48,7 +48,7 @@ class Settings(Record):
     `rooms` maps the name of every further section to its plain contents, which `room_params` checks.
     """
 
-    profile: Text
+    profile: str
     models: list[Name] = Field(default_factory=list)
     datasets: list[Name] = Field(default_factory=list)
     runs: dict[Name, RunLine]

@@ -44,7 +44,7 @@ class Finding(Record):
 
 
 Recorded = dict[str, dict[str, dict[str, Finding]]]  # of one model, by room, claim and language
-Findings = dict[tuple[str, str, str], Finding]  # by claim, model and language
+FindingsByRun = dict[tuple[str, str, str], Finding]  # by claim, model and language
 
 
 def findings_file(model: str, root: Path) -> Path:

@@ -27,7 +27,7 @@ from replications.ioi_circuit import published, quantities, stimuli, tables, wan
 from replications.ioi_circuit.measure import Findings, Stimuli, measure
 from replications.models.load import Loaded, encoder, load_model
 from replications.settings import room_params
-from replications.stimuli.language import Stimuli as Language
+from replications.stimuli.language import LanguageStimuli as Language
 from replications.stimuli.language import load_stimuli
 
 ROOM = "ioi_circuit"

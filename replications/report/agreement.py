@@ -26,7 +26,7 @@ KEYS = ["replication", "claim", "model", "language"]
 ABSOLUTE = 1e-6  # what six significant digits leave of a value that should be 0
 
 
-class Kind(Record):
+class Tolerance(Record):
     """What a value may move by: a share of its 95 % interval's width, or of itself where it has none."""
 
     of_interval: Positive
@@ -37,10 +37,10 @@ class Kind(Record):
 class Tolerances(Record):
     """Kinds of difference by name, and the kind of every room."""
 
-    kinds: dict[Literal["rounding", "retraining"], Kind]
+    kinds: dict[Literal["rounding", "retraining"], Tolerance]
     rooms: dict[str, Literal["rounding", "retraining"]]
 
-    def of(self, room: str) -> Kind:
+    def of(self, room: str) -> Tolerance:
         """Refuses a room that states none."""
         if room not in self.rooms:
             raise Refusal(f"{TOLERANCES} has no line for {room}: say whether it is rounding or retraining")
@@ -93,7 +93,7 @@ def shifts(before: pd.DataFrame, after: pd.DataFrame, claims: dict[str, Claim], 
     ]
 
 
-def _shift(place: tuple[str, ...], old: dict, new: dict, claim: Claim | None, kind: Kind) -> Shift:
+def _shift(place: tuple[str, ...], old: dict, new: dict, claim: Claim | None, kind: Tolerance) -> Shift:
     verdicts = str(old.get("verdict", "")), str(new.get("verdict", ""))
     pairs = list(zip(_numbers(old.get("measured")), _numbers(new.get("measured")), strict=False))
     moved = max((abs(a - b) for a, b in pairs), default=math.nan)

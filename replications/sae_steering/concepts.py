@@ -24,8 +24,8 @@ def _plain_lines(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_plain_lines)]
-Texts = Annotated[tuple[Text, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]
+Passage = Annotated[str, Field(min_length=1), AfterValidator(_plain_lines)]
+Texts = Annotated[tuple[Passage, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]
 
 
 class Sentences(Record):

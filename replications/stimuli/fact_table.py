@@ -13,16 +13,9 @@ from pydantic import AfterValidator, Field, model_validator
 from replications.errors import Refusal
 from replications.files import read_text, read_yaml
 from replications.records import Record, checked
-from replications.stimuli.plain_text import folded, plain, repeated
+from replications.stimuli.plain_text import Line, folded, repeated
 
 SUBJECT = "{subject}"
-
-
-def _unpadded(text: str) -> str:
-    """A space at either end would become a token of its own."""
-    if text != text.strip():
-        raise ValueError(f"should neither begin nor end with a space: {text!r}")
-    return text
 
 
 def _frame(text: str) -> str:
@@ -39,8 +32,7 @@ def _distinct(frames: list[str]) -> list[str]:
     return frames
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded), AfterValidator(plain)]
-Frame = Annotated[Text, AfterValidator(_frame)]
+Frame = Annotated[Line, AfterValidator(_frame)]
 
 
 class RelationEntry(Record):
@@ -74,9 +66,9 @@ class RelationFile(Record):
 class FactRow(Record):
     """One line of the CSV file; `source` is the Wikidata statement, as "Q142 P36 Q90"."""
 
-    relation: Text
-    subject: Text
-    object: Text
+    relation: Line
+    subject: Line
+    object: Line
     source: Annotated[str, Field(pattern=r"^Q\d+ P\d+ Q\d+$")]
 
     @model_validator(mode="after")

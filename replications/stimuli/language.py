@@ -16,19 +16,10 @@ from replications.errors import Refusal
 from replications.files import read_yaml
 from replications.records import Record
 from replications.settings import DATA
-from replications.stimuli.plain_text import distinct, folded, plain, repeated
+from replications.stimuli.plain_text import Line, distinct, folded, repeated
 
-
-def _unpadded(text: str) -> str:
-    """A space at either end would become a token of its own and change every number."""
-    if text != text.strip():
-        raise ValueError("should neither begin nor end with a space")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded), AfterValidator(plain)]
-Names = Annotated[list[Text], Field(min_length=2), AfterValidator(distinct)]
-Fillers = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]
+Names = Annotated[list[Line], Field(min_length=2), AfterValidator(distinct)]
+Fillers = Annotated[list[Line], Field(min_length=1), AfterValidator(distinct)]
 
 
 def _frame(text: str) -> str:
@@ -51,8 +42,8 @@ class Landmark(Record):
     """`subject` as it opens a sentence, article included; `city` as it follows the frame."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    subject: Text
-    city: Text
+    subject: Line
+    city: Line
 
 
 class ArticlePair(Record):
@@ -65,7 +56,7 @@ class ArticlePair(Record):
 class LocationStimuli(Record):
     """`frame` with a landmark's subject in it is a prompt; the landmark's city is the answer."""
 
-    frame: Annotated[Text, AfterValidator(_frame)]
+    frame: Annotated[Line, AfterValidator(_frame)]
     article_pair: ArticlePair
     landmarks: Annotated[list[Landmark], Field(min_length=2)]
 
@@ -89,9 +80,9 @@ class LocationStimuli(Record):
 class IOIArticle(Record):
     """The article's IOI pair in its printed order, the subject first: {A} = `s`, {B} = `io` (BABA)."""
 
-    template: Annotated[Text, AfterValidator(_article_template)]
-    io: Text
-    s: Text
+    template: Annotated[Line, AfterValidator(_article_template)]
+    io: Line
+    s: Line
 
     @model_validator(mode="after")
     def _two_people(self) -> Self:
@@ -111,20 +102,20 @@ class IOIStimuli(Record):
     places: Fillers
     objects: Fillers
     templates: Annotated[
-        list[Annotated[Text, AfterValidator(_template)]], Field(min_length=1), AfterValidator(distinct)
+        list[Annotated[Line, AfterValidator(_template)]], Field(min_length=1), AfterValidator(distinct)
     ]
-    mentions: Annotated[list[Annotated[Text, AfterValidator(_mention)]], AfterValidator(distinct)] = Field(
+    mentions: Annotated[list[Annotated[Line, AfterValidator(_mention)]], AfterValidator(distinct)] = Field(
         default_factory=list
     )
     article: IOIArticle
 
 
-class Stimuli(Record):
+class LanguageStimuli(Record):
     """One language; `answer_prefix` is what stands between a prompt and its answer (nothing in Chinese)."""
 
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
-    name: Text
-    script: Text
+    name: Line
+    script: Line
     answer_prefix: Literal["", " "]
     location: LocationStimuli
     ioi: IOIStimuli
@@ -135,14 +126,14 @@ def languages(root: Path = DATA) -> list[str]:
     return sorted(file.stem for file in (root / "stimuli").glob("*.yaml"))
 
 
-def load_stimuli(language: str, root: Path = DATA) -> Stimuli:
+def load_stimuli(language: str, root: Path = DATA) -> LanguageStimuli:
     """One language's file, checked. Refuses an unknown language and a malformed file, naming file and entry."""
     known = languages(root)
     if language not in known:
         listed = ", ".join(known) or "none"
         raise Refusal(f"no stimuli for language {language!r} in {root / 'stimuli'}; known: {listed}")
     file = root / "stimuli" / f"{language}.yaml"
-    stimuli = read_yaml(file, Stimuli)
+    stimuli = read_yaml(file, LanguageStimuli)
     if stimuli.language != language:
         raise Refusal(f"{file}: language is {stimuli.language!r}; it should be {language!r} like the file's name")
     return stimuli

@@ -18,7 +18,7 @@ from replications.records import Record, checked
 from replications.stimuli.fact_table import SUBJECT
 from replications.stimuli.facts import Fact, FactSet, Relation
 
-Words = Annotated[str, Field(min_length=1)]
+NonEmpty = Annotated[str, Field(min_length=1)]
 R = TypeVar("R", bound="_Published")
 
 
@@ -26,8 +26,8 @@ class _Published(Record):
     """One record; fields that are not named here are not read."""
 
     model_config = ConfigDict(extra="ignore")
-    subject: Words
-    prompt: Words
+    subject: NonEmpty
+    prompt: NonEmpty
 
     @model_validator(mode="after")
     def _subject_stands_once(self) -> Any:
@@ -37,17 +37,17 @@ class _Published(Record):
 
 class _Known(_Published):
     known_id: int
-    attribute: Words
-    relation_id: Words
+    attribute: NonEmpty
+    relation_id: NonEmpty
 
 
 class _Counterfact(_Published):
     case_id: int
-    ground_truth: Words
-    target_new: Words
-    rephrase_prompt: Words
-    locality_prompt: Words
-    locality_ground_truth: Words
+    ground_truth: NonEmpty
+    target_new: NonEmpty
+    rephrase_prompt: NonEmpty
+    locality_prompt: NonEmpty
+    locality_ground_truth: NonEmpty
 
     @model_validator(mode="after")
     def _subject_is_rephrased(self) -> Any:

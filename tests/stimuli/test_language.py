@@ -9,7 +9,7 @@ from itertools import permutations
 import pytest
 
 from replications.errors import Refusal
-from replications.stimuli.language import Stimuli, languages, load_stimuli
+from replications.stimuli.language import LanguageStimuli, languages, load_stimuli
 
 SHIPPED = languages()
 read = cache(load_stimuli)  # the files are small, but YAML is slow
@@ -60,12 +60,12 @@ def changed(path: str, value) -> dict:
 
 
 @pytest.fixture(params=SHIPPED)
-def shipped(request) -> Stimuli:
+def shipped(request) -> LanguageStimuli:
     """Every language in turn."""
     return read(request.param)
 
 
-def prompts(stimuli: Stimuli, template: str) -> list[str]:
+def prompts(stimuli: LanguageStimuli, template: str) -> list[str]:
     """The template with every place and object, and two names."""
     names = dict(zip("ABS", (stimuli.ioi.names[0], stimuli.ioi.names[-1], stimuli.ioi.names[0]), strict=True))
     pairs = [(place, thing) for place in stimuli.ioi.places for thing in stimuli.ioi.objects]
