@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from replications.evidence import stats
+from replications.evidence.ranks import spearman
 from replications.evidence.stats import Array
 from replications.layer_probing import control_tasks, quantities
 from replications.layer_probing.quantities import Branch, Resampling
@@ -219,9 +219,7 @@ def _use(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame
         tree[name] = _lost(word, name, layers, n) | {"class_odds": _lost(odds, name, layers, n)}
     for name in ("rank", "probe", "probe_inlp", "probe_random"):
         tree[name] = {str(layer): stats.leaf(float(value), n=n) for layer, value in zip(layers, use[name], strict=True)}
-    tree["accuracy_and_loss"] = stats.interval(
-        _rank_correlation(use["probe"], word["inlp"] - word["inlp_random"]), len(layers)
-    )
+    tree["accuracy_and_loss"] = stats.interval(spearman(use["probe"], word["inlp"] - word["inlp_random"]), len(layers))
     named = {
         f"{what}, {name}": draws for what, of in {"word": word, "class": odds}.items() for name, draws in of.items()
     }
@@ -242,11 +240,3 @@ def _lost(draws: Mapping[str, Array], name: str, layers: NDArray[np.int64], n: i
 
 def _at(draws: Array, layers: NDArray[np.int64], n: int) -> Branch:
     return {str(layer): stats.interval(draws[:, place], n) for place, layer in enumerate(layers)}
-
-
-def _rank_correlation(fixed: NDArray[Any], draws: Array) -> Array:
-    """Spearman's correlation of one list with every row of draws."""
-    a, b = rankdata(fixed), rankdata(draws, axis=1)
-    a, b = a - a.mean(), b - b.mean(axis=1, keepdims=True)
-    scale = np.sqrt((a**2).sum() * (b**2).sum(axis=1))
-    return (b @ a) / np.where(scale > 0, scale, np.inf)
