@@ -15,14 +15,14 @@ from pathlib import Path
 from replications import places
 from replications.errors import Refusal
 from replications.evidence.run import Run
-from replications.places import Place
+from replications.places import RunPlace
 
 FIGURES = "figures"
 LANGUAGES = "languages"  # what `replicate languages` compares is drawn like the runs of a room
 FAULTS = (LookupError, ValueError, TypeError, AttributeError)  # of tables that lack what a figure shows
 
 
-def draw_room(folder: Path, room: str) -> tuple[list[Place], dict[Place, str]]:
+def draw_room(folder: Path, room: str) -> tuple[list[RunPlace], dict[RunPlace, str]]:
     """Draw all runs in FOLDER/<room>: those that were drawn, and why others were not.
 
     Figures of runs that are there no more are deleted. Refuses a room without runs.
@@ -37,7 +37,7 @@ def draw_room(folder: Path, room: str) -> tuple[list[Place], dict[Place, str]]:
     return [run for run in runs if run not in failed], failed
 
 
-def draw(folder: Path, runs: Iterable[Place]) -> dict[Place, str]:
+def draw(folder: Path, runs: Iterable[RunPlace]) -> dict[RunPlace, str]:
     """Draw these runs of FOLDER; returns why some could not be drawn."""
     places.recover(folder / FIGURES)
     failed = {}
@@ -50,7 +50,7 @@ def draw(folder: Path, runs: Iterable[Place]) -> dict[Place, str]:
     return failed
 
 
-def remove(folder: Path, place: Place) -> None:
+def remove(folder: Path, place: RunPlace) -> None:
     """Delete a run's figures, and the folders above them that are empty then."""
     target = folder / FIGURES / Path(*place)
     shutil.rmtree(target, ignore_errors=True)
@@ -59,7 +59,7 @@ def remove(folder: Path, place: Place) -> None:
             parent.rmdir()
 
 
-def _draw(run: Run, place: Place, out: Path) -> None:
+def _draw(run: Run, place: RunPlace, out: Path) -> None:
     """Refuses tables that lack what a figure shows, naming those that it was to be drawn from."""
     room, *rest = place
     figures = import_module(f"replications.{room}.figures")

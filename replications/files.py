@@ -122,12 +122,13 @@ def read_text(path: Path) -> str:
         raise Refusal(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, schema: Any = None) -> Any:
     """The one document of a YAML 1.2 file, with the values that DVC reads; keys are text and stand there once.
 
-    Refuses, naming the line, whatever is not such a file, and an empty one.
+    With a `schema`, a Record or a list or mapping of them, it is checked and given as that. Refuses, naming the line or
+    the field, whatever is not such a file, and an empty one.
     """
-    from replications import yaml12  # what only writes files does without the parser
+    from replications import records, yaml12  # what only writes files does without them
 
     text = read_text(path)
     try:
@@ -136,7 +137,7 @@ def read_yaml(path: Path) -> Any:
         raise Refusal(f"{path} is not readable YAML: {error}") from None
     if tree is None:
         raise Refusal(f"{path} is empty")
-    return tree
+    return tree if schema is None else records.checked(tree, schema, path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

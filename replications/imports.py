@@ -21,6 +21,7 @@ NOT_FOLLOWED = {
     "replications.models.weights": "how weights are made: their hash is in the model's manifest",
     "replications.settings": "where things lie, and params: dvc.yaml names the sections that a stage depends on",
     "replications.params": "what params may look like: refuses or lets pass",
+    "replications.records": "what files may look like: refuses or lets pass",
     "replications.places": "where a run's files lie",
     "replications.imports": "this: whether what is kept is still good, not what it is",
     "replications.progress": "what is said meanwhile",

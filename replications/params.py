@@ -3,19 +3,17 @@
 Each room that has a section says in its `params.py` which fields those are, in a class `Params`.
 """
 
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from replications.errors import Refusal
+from replications.records import Record, said, shown, where
 
 PROFILES = ("default", "full")
-MAPPINGS = ("model_type", "dict_type", "dataclass_type")
-SHOWN = 60  # characters of a wrong value
 
 
 def should_be(what: str) -> WrapValidator:
@@ -31,12 +29,6 @@ def should_be(what: str) -> WrapValidator:
     return WrapValidator(checked)
 
 
-def shown(value: Any) -> str:
-    """A value as a sentence quotes it."""
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
-
-
 # Seeds are counted on from, and scikit-learn takes them below 2**32. Of fewer than 100 resamples two or three at each
 # end make a 95 % interval; more than a million do not fit into memory beside what they resample.
 Seed = Annotated[int, Field(ge=0, lt=2**31), should_be("a whole number from 0 to 2147483647")]
@@ -49,17 +41,10 @@ PositiveOrOwn = Annotated[float | None, Field(gt=0), should_be("a number above 0
 Share = Annotated[float, Field(gt=0, le=1), should_be("a number above 0 and up to 1")]
 Switch = Annotated[bool, should_be("true or false")]
 Exponent = Annotated[int, Field(ge=-100, le=100), should_be("a whole number from -100 to 100")]
-Text = Annotated[str, should_be("text")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), should_be("a name of letters, digits, - _ .")]
 
 
-class Fields(BaseModel):
-    """A section, or a mapping within one: these fields and no other, each of its own type."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Section(Fields):
+class Section(Record):
     """What the sections of all rooms have."""
 
     seed: Seed
@@ -74,7 +59,7 @@ def of_profile(section: dict[str, Any], profile: str) -> dict[str, Any]:
 def check(section: Any, room: str, file: Path) -> None:
     """Refuse a section that the room's `Params` does not take in one of the profiles, naming the field."""
     try:
-        schema: type[BaseModel] = import_module(f"replications.{room}.params").Params
+        schema: type[Record] = import_module(f"replications.{room}.params").Params
     except ModuleNotFoundError:
         raise Refusal(f"{file}: {room}: replications/{room}/params.py should say what the section may hold") from None
     if not isinstance(section, dict):
@@ -85,22 +70,10 @@ def check(section: Any, room: str, file: Path) -> None:
         except ValidationError as error:
             fault = error.errors()[0]
             name, *rest = fault["loc"] or ("",)
-            where = [room, name, *([profile] if _differs(section.get(name)) else []), *rest]
-            field = ".".join(str(part) for part in where if part != "")
+            loc = [room, name, *([profile] if _differs(section.get(name)) else []), *rest]
+            field = ".".join(where([part for part in loc if part != ""], {room: section}))
             raise Refusal(f"{file}: {field}: {said(fault, schema)}") from None
 
 
 def _differs(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == set(PROFILES)
-
-
-def said(fault: Mapping[str, Any], schema: type[BaseModel]) -> str:
-    """What would be right in place of a fault that pydantic found, without its own words for the types."""
-    if fault["type"] == "missing":
-        return "is missing"
-    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "is unknown" + (f"; known: {', '.join(schema.model_fields)}" if len(fault["loc"]) == 1 else "")
-    kinds = {"list_type": "a list", "bool_type": "true or false"} | dict.fromkeys(MAPPINGS, "a mapping")
-    if fault["type"] in kinds:
-        return f"should be {kinds[fault['type']]}, not {shown(fault['input'])}"
-    return fault["msg"].removeprefix("Value error, ")

@@ -57,7 +57,7 @@ def stages(root: Path = ROOT) -> list[Stage]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PipelinePlan:
     """Stages to run, each after what it depends on, and why the others are left out."""
 
     stages: list[Stage]
@@ -94,7 +94,7 @@ def upstream(listed: Sequence[Stage]) -> dict[str, list[str]]:
     return {stage.name: ancestors(stage.name) for stage in listed}
 
 
-def plan(listed: Sequence[Stage], missing: Callable[[Need], str]) -> Plan:
+def plan(listed: Sequence[Stage], missing: Callable[[Need], str]) -> PipelinePlan:
     """All stages for which everything upstream can be had too. `missing` says why something cannot, or "".
 
     Anything that is needed is asked for once.
@@ -108,16 +108,16 @@ def plan(listed: Sequence[Stage], missing: Callable[[Need], str]) -> Plan:
             left_out[stage.name] = _why(lacking, reasons)
         else:
             here.append(stage)
-    return Plan(sorted(_in_order(here, before), key=lambda stage: stage.phase), before, left_out)
+    return PipelinePlan(sorted(_in_order(here, before), key=lambda stage: stage.phase), before, left_out)
 
 
-def first_runs(whole: Plan, rooms: Sequence[str]) -> Plan:
+def first_runs(whole: PipelinePlan, rooms: Sequence[str]) -> PipelinePlan:
     """Of each room the first run that can be had, with what those depend on, all figures and the report."""
     chosen = [next((stage.name for stage in whole.stages if stage.block == room), REPORT) for room in rooms]
     return narrowed(whole, [*chosen, *(stage.name for stage in whole.stages if stage.phase)])
 
 
-def narrowed(whole: Plan, names: Sequence[str]) -> Plan:
+def narrowed(whole: PipelinePlan, names: Sequence[str]) -> PipelinePlan:
     """Only the named stages and what they depend on. Refuses a name that is no stage, or one that is left out."""
     known = {stage.name for stage in whole.stages}
     for name in names:
@@ -126,7 +126,7 @@ def narrowed(whole: Plan, names: Sequence[str]) -> Plan:
         if name not in known:
             raise Refusal(f"dvc.yaml has no stage {name!r}; known: {', '.join(sorted(known | whole.left_out.keys()))}")
     wanted = {one for name in names for one in (*whole.upstream[name], name)}
-    return Plan([stage for stage in whole.stages if stage.name in wanted], whole.upstream, {})
+    return PipelinePlan([stage for stage in whole.stages if stage.name in wanted], whole.upstream, {})
 
 
 def _and_above(path: str) -> list[str]:

@@ -19,11 +19,11 @@ from replications.settings import REPORTS
 
 PARTIAL, OLD = ".partial", ".old"
 LOCAL = Path("reports", "local")  # where trial runs go, from the root of the checkout
-Place = tuple[str, str, str]  # room, model, language
+RunPlace = tuple[str, str, str]  # room, model, language
 
 
 @contextmanager
-def replaced(folder: Path, place: Place) -> Iterator[Path]:
+def replaced(folder: Path, place: RunPlace) -> Iterator[Path]:
     """Within the block, an empty folder to write a run to; if the block ends well, it is FOLDER/<place> from then on.
 
     Refuses a run that another process is making at the same place.
@@ -61,7 +61,7 @@ def recover(folder: Path) -> None:
             empty.rmdir()
 
 
-def upstream(out: Path, place: Place, name: str) -> Path:
+def upstream(out: Path, place: RunPlace, name: str) -> Path:
     """A file of the run that another room left at `place`: beside the run that `out` is of, else in the evidence."""
     beside = root_of(out) / Path(*place) / name
     return beside if beside.is_file() else REPORTS / Path(*place) / name

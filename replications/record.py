@@ -9,7 +9,7 @@ from pathlib import Path
 
 from replications import files
 from replications.claims.findings import DEPARTURES, Finding, Recorded, as_yaml, each, findings_file, read_findings
-from replications.claims.ledger import Row, verdicts
+from replications.claims.ledger import VerdictRow, verdicts
 from replications.report.escape import terminal
 
 
@@ -62,7 +62,7 @@ def differing(model: str, root: Path) -> list[Change]:
     return list(_changes(before, renewed(before, rows, None), rows))
 
 
-def renewed(before: Recorded, rows: list[Row], room: str | None) -> Recorded:
+def renewed(before: Recorded, rows: list[VerdictRow], room: str | None) -> Recorded:
     """The findings that a model's rows make: rooms alphabetically, claims as the rows have them, then languages.
 
     Other rooms than `room` stay as they were; all are made anew if it is None.
@@ -76,7 +76,7 @@ def renewed(before: Recorded, rows: list[Row], room: str | None) -> Recorded:
     return after
 
 
-def _of_room(before: Mapping[str, Mapping[str, Finding]], rows: list[Row]) -> dict[str, dict[str, Finding]]:
+def _of_room(before: Mapping[str, Mapping[str, Finding]], rows: list[VerdictRow]) -> dict[str, dict[str, Finding]]:
     made: dict[str, dict[str, Finding]] = {}
     for claim in dict.fromkeys(row["claim"] for row in rows):
         mine = sorted((row for row in rows if row["claim"] == claim), key=lambda row: row["language"])
@@ -86,7 +86,7 @@ def _of_room(before: Mapping[str, Mapping[str, Finding]], rows: list[Row]) -> di
     return made
 
 
-def _finding(row: Row, was: Finding | None) -> Finding | None:
+def _finding(row: VerdictRow, was: Finding | None) -> Finding | None:
     """What is to be recorded of a row; None where it is as expected. Without evidence the record stays as it was."""
     if row["verdict"] == "not re-run here":
         return was
@@ -98,7 +98,7 @@ def _finding(row: Row, was: Finding | None) -> Finding | None:
     return Finding(verdict=row["verdict"], interval=interval, reason=reason, **numbers)
 
 
-def _changes(before: Recorded, after: Recorded, rows: list[Row]) -> Iterator[Change]:
+def _changes(before: Recorded, after: Recorded, rows: list[VerdictRow]) -> Iterator[Change]:
     old, new = dict(each(before)), dict(each(after))
     now = {(row["replication"], row["claim"], row["language"]): row for row in rows}
     for key in dict.fromkeys([*new, *old]):
@@ -111,6 +111,6 @@ def _before(file: Path) -> Recorded:
     return read_findings(file) if file.is_file() else {}
 
 
-def _rows(model: str, root: Path) -> list[Row]:
+def _rows(model: str, root: Path) -> list[VerdictRow]:
     """The model's rows, with the reasons that their numbers make."""
     return [row for row in verdicts(root, {}) if row["model"] == model]

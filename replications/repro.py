@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from replications import arithmetic
-from replications.pipeline import Plan, Stage
+from replications.pipeline import PipelinePlan, Stage
 
 GIGABYTES = 6  # of memory that a stage may need
 LOGS = Path("reports/local/logs")
@@ -43,7 +43,7 @@ def workers() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), int(memory // GIGABYTES)))
 
 
-def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> Iterator[Done]:
+def run(plan: PipelinePlan, root: Path, jobs: int, record: Callable[[Stage], None]) -> Iterator[Done]:
     """Run every stage of the plan, phase by phase, and yield each as it ends; a phase begins whatever failed before.
 
     `record` is called between, in this thread, with each stage that succeeded.
@@ -56,7 +56,7 @@ def run(plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]) -> I
 
 
 def _run_phase(
-    waiting: list[Stage], plan: Plan, root: Path, jobs: int, record: Callable[[Stage], None]
+    waiting: list[Stage], plan: PipelinePlan, root: Path, jobs: int, record: Callable[[Stage], None]
 ) -> Iterator[Done]:
     failed: set[str] = set()
     running: dict[Future[Done], Stage] = {}
@@ -81,7 +81,7 @@ def _run_phase(
                 yield done
 
 
-def reproduce(plan: Plan, root: Path, jobs: int) -> int:
+def reproduce(plan: PipelinePlan, root: Path, jobs: int) -> int:
     """Run the plan and say, line by line, what is done, and at the end what was made and how far it is from what was.
 
     Returns the exit code: 1 when a stage failed, a verdict changed or a value left its numerical tolerance.
@@ -106,7 +106,7 @@ def _line(done: Done, number: int, of: int, elapsed: float) -> str:
     return f"{where}: {done.seconds:.0f} s ({elapsed / 60:.0f} min so far, about {left / 60:.0f} min to go)"
 
 
-def _compare(plan: Plan, root: Path) -> int:
+def _compare(plan: PipelinePlan, root: Path) -> int:
     """Print how far the evidence of the plan's rooms is from the last commit's; 1 when it does not reproduce that."""
     import pandas as pd
 
@@ -140,7 +140,7 @@ def recorder(root: Path) -> Callable[[Stage], None]:
     return record
 
 
-def _unfinished(plan: Plan, stage: Stage, waiting: list[Stage], running: dict[Future[Done], Stage]) -> set[str]:
+def _unfinished(plan: PipelinePlan, stage: Stage, waiting: list[Stage], running: dict[Future[Done], Stage]) -> set[str]:
     pending = {other.name for other in (*waiting, *running.values())}
     return pending & set(plan.upstream[stage.name])
 

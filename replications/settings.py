@@ -1,17 +1,16 @@
 """params.yaml, typed, and where things lie in a checkout."""
 
 from copy import deepcopy
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from replications import params
 from replications.errors import Refusal
 from replications.files import once_per_file, read_yaml
-from replications.params import PROFILES, Name, Text
+from replications.params import PROFILES, Name
+from replications.records import Record, checked
 
 
 def find_root(start: Path) -> Path:
@@ -24,8 +23,7 @@ DATA = ROOT / "data"
 REPORTS = ROOT / "reports"
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Run:
+class RunLine(Record):
     """One cell of the matrix: a catalogue id and a language code.
 
     `corpus` and `parallel` are the datasets that dvc.yaml waits for, where that depends on the run (the same one twice
@@ -34,32 +32,37 @@ class Run:
 
     model: Name
     language: Name
-    corpus: Name | None = field(default=None, compare=False)
-    parallel: Name | None = field(default=None, compare=False)
+    corpus: Name | None = None
+    parallel: Name | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunLine) and (self.model, self.language) == (other.model, other.language)
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.language))
 
 
-class Settings(BaseModel):
+class Settings(Record):
     """`matrices` maps `runs` and every other top-level section `..._runs` of params.yaml to its named runs.
 
     `rooms` maps the name of every further section to its plain contents, which `room_params` checks.
     """
 
-    model_config = ConfigDict(frozen=True)
-    profile: Text
-    models: list[Name] = []
-    datasets: list[Name] = []
-    runs: dict[Name, Run]
-    matrices: dict[str, dict[Name, Run]]
+    profile: str
+    models: list[Name] = Field(default_factory=list)
+    datasets: list[Name] = Field(default_factory=list)
+    runs: dict[Name, RunLine]
+    matrices: dict[str, dict[Name, RunLine]]
     rooms: dict[str, Any]
 
     @property
-    def every_run(self) -> dict[str, Run]:
+    def every_run(self) -> dict[str, RunLine]:
         """Runs of all matrices by name."""
         return {name: run for matrix in self.matrices.values() for name, run in matrix.items()}
 
     def run_name(self, model: str, language: str) -> str | None:
         """Name under which params.yaml runs this model in this language; None when it does not."""
-        wanted = Run(model=model, language=language)
+        wanted = RunLine(model=model, language=language)
         return next((name for name, run in self.every_run.items() if run == wanted), None)
 
 
@@ -88,17 +91,11 @@ def room_params(room: str, profile: str, root: Path = ROOT) -> dict[str, Any]:
 
 @once_per_file
 def _read(file: Path) -> Settings:
-    raw = read_yaml(file)
-    if not isinstance(raw, dict):
-        raise Refusal(f"{file} should be a mapping with `profile`, `runs` and one section per room")
+    raw = read_yaml(file, dict[str, Any])
     own = {name: raw[name] for name in ("profile", "models", "datasets", "runs") if name in raw}
     matrices = {name: part for name, part in raw.items() if name == "runs" or name.endswith("_runs")}
     sections = {name: part for name, part in raw.items() if name not in own and name not in matrices}
-    try:
-        settings = Settings(**own, matrices=matrices, rooms=sections)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Refusal(f"{file}: {'.'.join(map(str, first['loc']))}: {params.said(first, Settings)}") from None
+    settings = checked(own | {"matrices": matrices, "rooms": sections}, Settings, file)
     _check(settings, file)
     return settings
 
@@ -106,7 +103,7 @@ def _read(file: Path) -> Settings:
 def _check(settings: Settings, file: Path) -> None:
     if settings.profile not in PROFILES:
         raise Refusal(f"{file}: profile is {settings.profile!r}; it should be one of {', '.join(PROFILES)}")
-    seen: dict[Run, tuple[str, str]] = {}
+    seen: dict[RunLine, tuple[str, str]] = {}
     for matrix, runs in settings.matrices.items():
         for name, run in runs.items():
             before, known_as = seen.setdefault(run, (matrix, name))

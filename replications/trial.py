@@ -41,7 +41,7 @@ class Asked:
     profile: str = "default"
 
     @property
-    def place(self) -> places.Place:
+    def place(self) -> places.RunPlace:
         return self.room, self.model, self.language
 
     @property
@@ -133,7 +133,7 @@ def weights(model: str, root: Path) -> str | None:
     return folders.weights_hash(folders.read_manifest(found)) if found else None
 
 
-def counts(rows: list[ledger.Row]) -> str:
+def counts(rows: list[ledger.VerdictRow]) -> str:
     """How many verdicts of each kind: "5 holds, 1 fails"."""
     numbers = Counter(row["verdict"] for row in rows)
     return ", ".join(f"{number} {verdict}" for verdict, number in numbers.items()) or "no claim is asked of this run"
@@ -164,7 +164,7 @@ def command(asked: Asked, folder: Path, root: Path) -> str:
     return f"replicate run {asked.named}{options}" + (f" --out {_shown(folder, root)}" if elsewhere else "")
 
 
-def _tell(asked: Asked, rows: list[ledger.Row], target: Path, root: Path, show: Callable[[Any], None]) -> None:
+def _tell(asked: Asked, rows: list[ledger.VerdictRow], target: Path, root: Path, show: Callable[[Any], None]) -> None:
     from replications.report.scoreboard import verdict_rows
 
     show(verdict_rows(rows, {asked.room: ledger.load_claims(asked.room, root)}))

@@ -9,7 +9,7 @@ import pytest
 
 from replications.settings import DATA
 
-pytest_plugins = ["running", "tiny_hub"]
+pytest_plugins = ["running", "tiny_hub", "opening"]
 
 RUNS = {
     "smol-en": {"model": "smollm2-135m", "language": "en"},

@@ -139,6 +139,6 @@ def test_what_could_not_be_measured_has_no_numbers(here, renewed):
 def test_a_file_that_holds_no_findings_is_refused_and_stays(here):
     file = here.finding("ioi", OTHER, "fr", "holds", claim="b.only")
     before = file.read_bytes()
-    with pytest.raises(Refusal, match="field verdict"):
+    with pytest.raises(Refusal, match=r"gemma-3-270m\.yaml: ioi: b\.only: fr: verdict: should be 'not reproduced'"):
         record(OTHER, None, here.root)
     assert file.read_bytes() == before

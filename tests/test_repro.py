@@ -8,7 +8,7 @@ import pytest
 
 from replications import repro
 from replications.files import read_yaml
-from replications.pipeline import Plan, Stage, plan, stages, upstream
+from replications.pipeline import PipelinePlan, Stage, plan, stages, upstream
 
 FILES = {"a": [], "b": ["a"], "c": [], "d": ["c"], "figures@d": ["d"], "report": ["b"]}
 
@@ -23,7 +23,7 @@ def little_plan(**commands):
         stage(name, deps, [name], commands.get(name, f"sleep .1; cat {' '.join(deps) or '/dev/null'} > {name}"))
         for name, deps in FILES.items()
     ]
-    return Plan(made, upstream(made), {})
+    return PipelinePlan(made, upstream(made), {})
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
@@ -42,7 +42,7 @@ def test_every_stage_runs_after_what_it_depends_on_and_the_report_last(tmp_path,
 def test_what_others_wait_for_goes_first(tmp_path):
     chain = {"lone": [], "first": [], "second": ["first"], "third": ["second"]}
     made = [stage(name, deps, [name]) for name, deps in chain.items()]
-    done = [one.stage.name for one in repro.run(Plan(made, upstream(made), {}), tmp_path, 1, lambda one: None)]
+    done = [one.stage.name for one in repro.run(PipelinePlan(made, upstream(made), {}), tmp_path, 1, lambda one: None)]
     assert done == ["first", "second", "lone", "third"]  # of what nobody waits for, dvc.yaml's order
 
 

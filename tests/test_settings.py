@@ -6,13 +6,13 @@ import pytest
 
 from replications import settings as module
 from replications.errors import Refusal
-from replications.settings import DATA, REPORTS, ROOT, Run, find_root, load_settings, room_params
+from replications.settings import DATA, REPORTS, ROOT, RunLine, find_root, load_settings, room_params
 
 
 def test_runs_and_sections(checkout):
     settings = load_settings(checkout.root)
     assert settings.profile == "default"
-    assert settings.runs["gemma-fr"] == Run(model="gemma-3-270m", language="fr")
+    assert settings.runs["gemma-fr"] == RunLine(model="gemma-3-270m", language="fr")
     assert settings.models == ["smollm2-135m"]
     assert settings.rooms["ioi"]["seed"] == 1
     assert settings.run_name("gemma-3-270m", "fr") == "gemma-fr"
@@ -53,7 +53,7 @@ def test_what_a_stage_does_to_its_params_is_its_own(checkout):
 
 def test_the_file_is_read_once_until_it_changes(checkout, monkeypatch):
     read, file = [], checkout.root / "params.yaml"
-    monkeypatch.setattr(module, "read_yaml", lambda path: read.append(path) or json.loads(path.read_text()))
+    monkeypatch.setattr(module, "read_yaml", lambda path, _: read.append(path) or json.loads(path.read_text()))
     assert [load_settings(checkout.root).profile for _ in range(3)] == ["default"] * 3
     assert read == [file]
     file.write_text(file.read_text().replace('"profile": "default"', '"profile": "full"'))
@@ -76,7 +76,7 @@ def test_without_params_the_start_itself_is_the_root(tmp_path):
     ("text", "said"),
     [
         (None, "params.yaml is missing"),
-        ("- 1", "should be a mapping"),
+        ("- 1", r"params.yaml: should be a mapping, not \[1\]"),
         ("runs: {a: [", "is not readable YAML"),
         ("profile: default", "runs: is missing"),
         ("{profile: default, runs: {a: {model: gpt2}}}", r"runs\.a\.language: is missing"),

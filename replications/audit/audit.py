@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from replications.audit.relations import RELATIONS, Relation
+from replications.audit.relations import RELATIONS, Formula
 
 Sense = Literal["equals", "at_least", "at_most"]
 Decimals = int | None  # how many decimals a number is printed with; None when it is exact
@@ -70,7 +70,7 @@ def printed(value: float, decimals: Decimals) -> Printed:
     return Printed(value, 0.0 if decimals is None else 0.5 * 10.0**-decimals)
 
 
-def propagate(relation: Relation, inputs: Sequence[Printed]) -> tuple[float, float, float]:
+def propagate(relation: Formula, inputs: Sequence[Printed]) -> tuple[float, float, float]:
     """(value, low, high) of a relation over the box that the inputs' roundings span.
 
     The extremes are taken at the two corners towards which every input pushes the result up or down. That is
@@ -86,7 +86,7 @@ def propagate(relation: Relation, inputs: Sequence[Printed]) -> tuple[float, flo
     return value, min(value, *ends), max(value, *ends)
 
 
-def _slope(relation: Relation, values: Sequence[float], index: int, step: float) -> int:
+def _slope(relation: Formula, values: Sequence[float], index: int, step: float) -> int:
     """+1, 0 or -1: which way the relation moves when one input rises by up to `step` to either side."""
     raised, lowered = list(values), list(values)
     raised[index] += step

@@ -10,9 +10,9 @@ from math import isnan, sqrt
 from statistics import fmean, harmonic_mean
 
 from replications.probing import series
-from replications.probing.series import Array
+from replications.probing.series import Floats
 
-Relation = Callable[..., float]
+Formula = Callable[..., float]
 
 
 def same(value: float) -> float:
@@ -113,7 +113,7 @@ def rule_error_of_cell(position: float, token: float, *cells: float) -> float:
     return 100 * fmean(error / abs(cell) for error, cell in zip(errors, cells, strict=True))
 
 
-def _defined(value: Array) -> float:
+def _defined(value: Floats) -> float:
     """The number; a ratio of nothing to nothing is an error, as it is in plain floats."""
     if isnan(value):
         raise ZeroDivisionError("nothing is gained, or no weight is positive")
@@ -145,4 +145,4 @@ _LISTED = (
     half_width, half_width_share, implied_positions, position_effect, token_effect,
     rule_error_of_whole, rule_error_of_cell, expected_layer, gain_bits, center_of_gravity, mix_bits,
 )  # fmt: skip
-RELATIONS: dict[str, Relation] = {relation.__name__: relation for relation in _LISTED}
+RELATIONS: dict[str, Formula] = {relation.__name__: relation for relation in _LISTED}

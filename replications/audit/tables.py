@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from replications.audit.audit import Check, Sense, check
 from replications.audit.relations import RELATIONS
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.records import Record
 
 FILE = Path(__file__).with_name("tables.yaml")
 
 
-class Table(BaseModel):
+class Table(Record):
     """One printed table, or the sentences that state one relation; `rows` hold the printed numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     paper: str
     where: str
     source: str
@@ -55,19 +55,7 @@ def _flat(numbers: Any) -> Iterator[Any]:
 
 def read_tables(file: Path = FILE) -> dict[str, Table]:
     """Tables by name. Refuses a missing or malformed file, naming table, row and what would be right."""
-    blocks = read_yaml(file)
-    if not isinstance(blocks, dict) or not blocks:
-        raise Refusal(f"{file} should be a YAML mapping with one block per table")
-    return {name: _table(block, f"{file}: {name}") for name, block in blocks.items()}
-
-
-def _table(block: Any, place: str) -> Table:
-    try:
-        return Table.model_validate(block)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise Refusal(f"{place}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+    return read_yaml(file, Annotated[dict[str, Table], Field(min_length=1)])
 
 
 def checks(tables: dict[str, Table]) -> list[Check]:

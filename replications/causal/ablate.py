@@ -22,10 +22,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from replications.causal.metrics import Metric
-from replications.causal.runs import TOKENS, Run, attention
+from replications.causal.runs import TOKENS, RecordedRun, attention
 from replications.causal.stack import Stack
 
-Record = tuple[list[Tensor], list[Tensor], list[Tensor]]  # resid_pre, keys and values by layer
+RecordedStates = tuple[list[Tensor], list[Tensor], list[Tensor]]  # resid_pre, keys and values by layer
 COPIES = 512  # at a time: what they attend to is copied from the base for each of them
 
 
@@ -33,7 +33,7 @@ COPIES = 512  # at a time: what they attend to is copied from the base for each 
 class Base:
     """A recorded run of n prompts; `out` says which heads are knocked out in it, `instead` what such a head writes."""
 
-    run: Run
+    run: RecordedRun
     out: Bool[Tensor, "n layer T head"]
     instead: list[Float[Tensor, "n T head d_head"]]  # by layer
 
@@ -70,7 +70,7 @@ class Live:
         return self.start < self.stop
 
 
-def unchanged(run: Run, instead: list[Float[Tensor, "n T head d_head"]]) -> Base:
+def unchanged(run: RecordedRun, instead: list[Float[Tensor, "n T head d_head"]]) -> Base:
     """The model as it is: a run without any knock-out. ValueError when the substitutes are not of its shape."""
     n, width, heads, _ = instead[0].shape
     if (n, width) != run.frame.mask.shape or len(instead) != len(run.keys):
@@ -130,7 +130,7 @@ def knocked_out(stack: Stack, base: Base, out: Bool[Tensor, "n layer T head"]) -
     """The base prompts with the heads `out` knocked out, recorded as a base of further knock-outs."""
     rows = torch.arange(len(base), device=base.run.asked.device)
     recorded = (base.run.resid_pre, base.run.keys, base.run.values)
-    layers: Record = tuple([tensor.clone() for tensor in kind] for kind in recorded)
+    layers: RecordedStates = tuple([tensor.clone() for tensor in kind] for kind in recorded)
     for part in rows.split(max(1, TOKENS // base.run.frame.width)):
         copies = Copies(part, out[part])
         _Pass(stack, base, copies, live(base, copies, whole=True), record=layers).states()
@@ -167,7 +167,9 @@ def _chunks(there: Live) -> Iterator[Int[Tensor, " k"]]:
 class _Pass:
     """One pass over the layers for a few copies, their live columns packed into one list of tokens."""
 
-    def __init__(self, stack: Stack, base: Base, copies: Copies, there: Live, record: Record | None = None) -> None:
+    def __init__(
+        self, stack: Stack, base: Base, copies: Copies, there: Live, record: RecordedStates | None = None
+    ) -> None:
         self.stack, self.base, self.copies, self.record = stack, base, copies, record
         self.cell, self.column = there.mask.nonzero().unbind(1)
         self.row = copies.row[self.cell]

@@ -11,7 +11,7 @@ import torch
 
 from replications.causal import maps, patching
 from replications.causal.patching import Behaviour, Maps, PairBatch
-from replications.causal.roles import Cells
+from replications.causal.roles import RestoredStates
 from replications.evidence.stats import Array
 from replications.models import families
 from replications.models.load import Loaded
@@ -22,7 +22,7 @@ class Result:
     """One model on one set of pairs: behaviour on all of them, cells (and head outputs) on the measured ones."""
 
     behaviour: Behaviour
-    cells: Cells
+    cells: RestoredStates
     head_z: Array | None  # [layer, head, n]
 
     @property
@@ -38,7 +38,7 @@ def run_pairs(loaded: Loaded, batch: PairBatch, measured: Sequence[int], *, head
     behaviour, cells = _measure(loaded, batch, batch.rows(torch.tensor(measured)), heads)
     return Result(
         behaviour,
-        Cells(_array(cells.clean), _array(cells.corrupted), _array(cells.resid_pre)),
+        RestoredStates(_array(cells.clean), _array(cells.corrupted), _array(cells.resid_pre)),
         None if cells.head_z is None else _array(cells.head_z),
     )
 

@@ -15,7 +15,7 @@ from replications.causal import metrics
 from replications.causal.cells import grid, single, windows
 from replications.causal.patch import BUDGET, patch
 from replications.causal.patching import Behaviour, Maps, PairBatch
-from replications.causal.runs import Report, run
+from replications.causal.runs import ShareDone, run
 from replications.causal.stack import Stack
 
 RUNS = 0.05  # about what the two unpatched runs take of a map's time; only shown
@@ -54,7 +54,7 @@ def behaviour(hf_model: Any, batch: PairBatch, *, budget: int = BUDGET) -> Behav
     return Behaviour(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _counted(step: progress.Step, part: PairBatch) -> Report:
+def _counted(step: progress.Step, part: PairBatch) -> ShareDone:
     """Counts the pairs of a part as their shares of the work are done."""
     return lambda share: step.advance(share * len(part.answers))
 
@@ -71,7 +71,7 @@ def _pairs(stack: Stack, batch: PairBatch, budget: int) -> int:
 
 
 def _part(
-    stack: Stack, batch: PairBatch, width: int, heads: bool, budget: int, report: Report
+    stack: Stack, batch: PairBatch, width: int, heads: bool, budget: int, report: ShareDone
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """The maps of some pairs; the batch may be narrower than `width`: its columns are the last ones."""
     n, sites = len(batch.answers), ("z",) if heads else ()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from replications.causal.cells import ALL, SITES, Cells
 from replications.causal.metrics import Metric
-from replications.causal.runs import TOKENS, Report, Run
+from replications.causal.runs import TOKENS, RecordedRun, ShareDone
 from replications.causal.stack import Stack
 from replications.causal.sweep import Edit, Tracks, answer_states
 
@@ -25,14 +25,14 @@ BUDGET = 4 << 30  # bytes
 @torch.inference_mode()
 def patch(
     stack: Stack,
-    base: Run,
-    source: Run,
+    base: RecordedRun,
+    source: RecordedRun,
     cells: Cells,
     metric: Metric,
     *,
     held: str | None = None,
     budget: int = BUDGET,
-    report: Report | None = None,
+    report: ShareDone | None = None,
 ) -> Float[Tensor, "C ..."]:
     """The metric of every cell. Denoising: corrupted base, clean source; noising: the other way round.
 
@@ -60,12 +60,12 @@ def patch(
     return values
 
 
-def _work(stack: Stack, base: Run, cells: Cells) -> float:
+def _work(stack: Stack, base: RecordedRun, cells: Cells) -> float:
     """Layers and columns that the cells are recomputed in."""
     return float(((stack.n_layers + 1 - cells.start) * (base.frame.width - _first(stack, cells))).sum())
 
 
-def edits_at(layer: int, cells: Cells, source: Run) -> Mapping[str, Edit]:
+def edits_at(layer: int, cells: Cells, source: RecordedRun) -> Mapping[str, Edit]:
     """What the cells overwrite at this layer."""
     inside = (cells.start <= layer) & (layer < cells.stop)
     found = {}
@@ -79,7 +79,7 @@ def edits_at(layer: int, cells: Cells, source: Run) -> Mapping[str, Edit]:
     return found
 
 
-def _held_at(layer: int, cells: Cells, base: Run, site: str | None) -> Mapping[str, Edit]:
+def _held_at(layer: int, cells: Cells, base: RecordedRun, site: str | None) -> Mapping[str, Edit]:
     """What the cells' columns keep from the base run at this layer; a residual state comes before its layer's modules.
 
     Nothing after the last layer.
@@ -92,7 +92,7 @@ def _held_at(layer: int, cells: Cells, base: Run, site: str | None) -> Mapping[s
     return {site: Edit(some, where.column, torch.full_like(some, ALL), value)}
 
 
-def chunks(stack: Stack, base: Run, cells: Cells, live: Int[Tensor, " k"], budget: int) -> Iterator[Tensor]:
+def chunks(stack: Stack, base: RecordedRun, cells: Cells, live: Int[Tensor, " k"], budget: int) -> Iterator[Tensor]:
     """Cells in order of layers, as many at a time as the budget allows."""
     live = live[cells.start[live].argsort(stable=True)]
     limit = max(1, budget // bytes_per_token(stack, base))
@@ -107,7 +107,7 @@ def chunks(stack: Stack, base: Run, cells: Cells, live: Int[Tensor, " k"], budge
         begin = end
 
 
-def bytes_per_token(stack: Stack, base: Run) -> int:
+def bytes_per_token(stack: Stack, base: RecordedRun) -> int:
     """What one more token takes at its most: streams, the widest sub-layer, and its copy of the prefix's keys."""
     widest = max(max(tensor.shape) for tensor in stack.layers[0].parameters())
     prefix = base.frame.width * base.keys[0].shape[2:].numel()
@@ -119,7 +119,7 @@ def _first(stack: Stack, cells: Cells) -> Int[Tensor, " C"]:
     return cells.column if stack.causal else torch.zeros_like(cells.column)
 
 
-def _can_differ(stack: Stack, base: Run, source: Run, cells: Cells) -> Bool[Tensor, " C"]:
+def _can_differ(stack: Stack, base: RecordedRun, source: RecordedRun, cells: Cells) -> Bool[Tensor, " C"]:
     """Cells not before the first column in which the runs' inputs differ, nor after the asked one.
 
     And an input itself can only matter where it differs.

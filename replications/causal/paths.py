@@ -21,11 +21,11 @@ from torch import Tensor
 from replications.causal.cells import Cells, grid
 from replications.causal.metrics import Metric
 from replications.causal.patch import BUDGET, chunks, edits_at
-from replications.causal.runs import Run
+from replications.causal.runs import RecordedRun
 from replications.causal.stack import Stack
-from replications.causal.sweep import Edit, Layout, Tracks, answer_states
+from replications.causal.sweep import Edit, SweepLayout, Tracks, answer_states
 
-Head = tuple[int, int]  # layer, head
+LayerHead = tuple[int, int]  # layer, head
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,20 @@ class Receivers:
     """
 
     site: str
-    heads: Sequence[Head]
+    heads: Sequence[LayerHead]
     columns: Sequence[int]
 
 
-def _sender_cells(stack: Stack, senders: Sequence[Head], columns: Sequence[int], n: int, device: torch.device) -> Cells:
+def _sender_cells(
+    stack: Stack, senders: Sequence[LayerHead], columns: Sequence[int], n: int, device: torch.device
+) -> Cells:
     """Ordered sender, column, row."""
     rows, at = torch.arange(n, device=device), torch.tensor(list(columns), device=device)
     parts = [grid("z", [(layer, layer + 1)], at, rows, heads=[head]) for layer, head in senders]
     return Cells(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
-def _require(stack: Stack, base: Run, source: Run, site: str = "z") -> None:
+def _require(stack: Stack, base: RecordedRun, source: RecordedRun, site: str = "z") -> None:
     """ValueError for what cannot be path-patched: an encoder, or runs that did not keep what is needed."""
     if not stack.causal:
         raise ValueError(f"{stack.config.model_type}: path patching is defined here for causal models")
@@ -57,7 +59,13 @@ def _require(stack: Stack, base: Run, source: Run, site: str = "z") -> None:
 
 @torch.inference_mode()
 def to_logits(
-    stack: Stack, base: Run, source: Run, senders: Sequence[Head], metric: Metric, *, budget: int = BUDGET
+    stack: Stack,
+    base: RecordedRun,
+    source: RecordedRun,
+    senders: Sequence[LayerHead],
+    metric: Metric,
+    *,
+    budget: int = BUDGET,
 ) -> Float[Tensor, "sender n"]:
     """The metric when each sender's direct path to the logits carries its source value.
 
@@ -78,9 +86,9 @@ def to_logits(
 @torch.inference_mode()
 def to_receivers(
     stack: Stack,
-    base: Run,
-    source: Run,
-    senders: Sequence[Head],
+    base: RecordedRun,
+    source: RecordedRun,
+    senders: Sequence[LayerHead],
     receivers: Receivers,
     metric: Metric,
     *,
@@ -107,10 +115,10 @@ def to_receivers(
 class _Listener:
     """Keeps what the receivers get to read in the first pass: q, k or v of copies that have joined by their layer."""
 
-    def __init__(self, receivers: Receivers, inputs: dict[Head, Tensor], cells: Cells, part: Tensor) -> None:
+    def __init__(self, receivers: Receivers, inputs: dict[LayerHead, Tensor], cells: Cells, part: Tensor) -> None:
         self.receivers, self.inputs, self.cells, self.part = receivers, inputs, cells, part
 
-    def __call__(self, layer: int, site: str, x: Float[Tensor, "token head d_head"], layout: Layout) -> None:
+    def __call__(self, layer: int, site: str, x: Float[Tensor, "token head d_head"], layout: SweepLayout) -> None:
         if site != self.receivers.site:
             return
         here = (layout.active & (layout.tracks.start < layer)).nonzero()[:, 0]
@@ -121,7 +129,7 @@ class _Listener:
 
 
 def _direct(
-    stack: Stack, base: Run, source: Run, cells: Cells, listener: _Listener | None
+    stack: Stack, base: RecordedRun, source: RecordedRun, cells: Cells, listener: _Listener | None
 ) -> Float[Tensor, "C d_model"]:
     """First pass: each sender's column alone, all other heads frozen; states at that column."""
     tracks = Tracks(cells.row, cells.column, cells.start, alone=True)
@@ -129,7 +137,12 @@ def _direct(
 
 
 def _through(
-    stack: Stack, base: Run, receivers: Receivers, carried: Mapping[Head, Tensor], metric: Metric, budget: int
+    stack: Stack,
+    base: RecordedRun,
+    receivers: Receivers,
+    carried: Mapping[LayerHead, Tensor],
+    metric: Metric,
+    budget: int,
 ) -> Float[Tensor, "sender n"]:
     """Second pass: the receivers' inputs replaced in the base run, one copy per sender and row."""
     senders, _, n, _ = next(iter(carried.values())).shape
@@ -150,7 +163,7 @@ def _through(
     return values.view(senders, n)
 
 
-def _receiver_edit(head: Head, value: Float[Tensor, "c column d_head"], columns: Sequence[int]) -> Edit:
+def _receiver_edit(head: LayerHead, value: Float[Tensor, "c column d_head"], columns: Sequence[int]) -> Edit:
     cell = torch.arange(len(value), device=value.device).repeat_interleave(len(columns))
     column = torch.tensor(list(columns), device=value.device).repeat(len(value))
     return Edit(cell, column, torch.full_like(cell, head[1]), value.flatten(0, 1))
@@ -160,11 +173,11 @@ def _together(edits: Sequence[Edit]) -> Edit:
     return Edit(*(torch.cat(column) for column in zip(*(vars(edit).values() for edit in edits), strict=True)))
 
 
-def _parts(stack: Stack, base: Run, cells: Cells, budget: int) -> list[Int[Tensor, " k"]]:
+def _parts(stack: Stack, base: RecordedRun, cells: Cells, budget: int) -> list[Int[Tensor, " k"]]:
     return list(chunks(stack, base, cells, torch.arange(len(cells), device=cells.row.device), budget))
 
 
-def _bytes_per_sender(stack: Stack, base: Run, receivers: Receivers) -> int:
+def _bytes_per_sender(stack: Stack, base: RecordedRun, receivers: Receivers) -> int:
     """What is carried from the first pass to the second, for one sender."""
     d_head = base.keys[0].shape[-1]
     return 4 * len(base) * len(receivers.columns) * len(receivers.heads) * d_head

@@ -21,7 +21,7 @@ MIN_PROMPTS = 5  # below this a percentile interval says nothing
 
 
 @dataclass(frozen=True)
-class Cells:
+class RestoredStates:
     """Logit differences of n prompts as float64 arrays: unpatched, and with each residual state restored."""
 
     clean: Array  # [n]
@@ -37,12 +37,12 @@ class Cells:
     def n_layers(self) -> int:
         return len(self.resid_pre)
 
-    def prompts(self, index: slice | Sequence[int]) -> Cells:
+    def prompts(self, index: slice | Sequence[int]) -> RestoredStates:
         """The same cells for some of the prompts."""
-        return Cells(self.clean[index], self.corrupted[index], self.resid_pre[..., index])
+        return RestoredStates(self.clean[index], self.corrupted[index], self.resid_pre[..., index])
 
 
-def role_draws(cells: Cells, columns: Columns, weights: Array) -> dict[str, tuple[Array, int]]:
+def role_draws(cells: RestoredStates, columns: Columns, weights: Array) -> dict[str, tuple[Array, int]]:
     """Per role the draws [1 + resamples, layer] of its mean restoration, and its number of prompts.
 
     A role that fewer than five prompts have is left out.
@@ -99,7 +99,7 @@ def curve_table(curves: Mapping[str, tuple[Array, int]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pair_map(cells: Cells, prompt: int) -> Array:
+def pair_map(cells: RestoredStates, prompt: int) -> Array:
     """Restoration of one pair, [layer, column]: (patched - corrupted) / (clean - corrupted)."""
     return (cells.resid_pre[..., prompt] - cells.corrupted[prompt]) / cells.total_effect[prompt]
 

@@ -15,12 +15,12 @@ from replications.causal.stack import Stack, capped
 from replications.models.families import Turns
 
 RECORDABLE = ("attn_out", "mlp_out", "resid_mid", "z", "q")
-Report = Callable[[float], None]  # told how much more of the whole, 1, is done
+ShareDone = Callable[[float], None]  # told how much more of the whole, 1, is done
 TOKENS = 1024  # at a time through a layer: enough rows for full speed, and its widest tensors stay in a CPU's caches
 
 
 @dataclass(frozen=True)
-class Frame:
+class Grid:
     """Where n rows of T columns stand: padding, what sees what, and turns by token (row * T + column)."""
 
     mask: Bool[Tensor, "n T"]
@@ -42,7 +42,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """One unpatched run of n rows of T columns, recorded per layer.
 
     `resid_pre` has one entry more than there are layers: the residual stream after the last. Keys and values are as
@@ -50,7 +50,7 @@ class Run:
     column whose next token is predicted: the last, except in an encoder.
     """
 
-    frame: Frame
+    frame: Grid
     asked: Int[Tensor, " n"]
     resid_pre: list[Float[Tensor, "n T d_model"]]
     keys: list[Float[Tensor, "n T kv d_head"]]
@@ -65,12 +65,12 @@ class Run:
         """After all layers at the asked column."""
         return self.resid_pre[-1][torch.arange(len(self), device=self.asked.device), self.asked]
 
-    def halves(self) -> tuple[Run, Run]:
+    def halves(self) -> tuple[RecordedRun, RecordedRun]:
         """The first and the last n/2 rows as runs of their own: two runs are faster made as one."""
         n, tokens = len(self) // 2, self.frame.mask.numel() // 2
         return tuple(
-            Run(
-                Frame(
+            RecordedRun(
+                Grid(
                     self.frame.mask[rows],
                     {kind: seen[rows] for kind, seen in self.frame.visible.items()},
                     {kind: tuple(p[slots] for p in pair) for kind, pair in self.frame.rotary.items()},
@@ -100,8 +100,8 @@ def run(
     noise: Float[Tensor, "n T d"] | None = None,
     asked: Int[Tensor, " n"] | None = None,
     sites: Sequence[str] = (),
-    report: Report | None = None,
-) -> Run:
+    report: ShareDone | None = None,
+) -> RecordedRun:
     """Every row's forward pass, with resid_pre, keys, values and `sites` kept.
 
     Prompts of several lengths are padded on the left. Noise is added to the word embeddings (Meng et al. 2022).
@@ -113,7 +113,7 @@ def run(
     positions = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
     hidden = stack.embed(tokens, positions, noise)
     turns = {kind: tuple(p.flatten(0, 1) for p in pair) for kind, pair in stack.rotary(hidden, positions).items()}
-    made = Run(Frame(mask, stack.visible(mask), turns), asked, [hidden], [], [], {site: [] for site in sites})
+    made = RecordedRun(Grid(mask, stack.visible(mask), turns), asked, [hidden], [], [], {site: [] for site in sites})
     with stack.packed():
         for index in range(stack.n_layers):
             parts = [_record(stack, index, made, rows) for rows in torch.arange(n, device=tokens.device).split(
@@ -129,7 +129,7 @@ def run(
     return made
 
 
-def _record(stack: Stack, index: int, made: Run, rows: Int[Tensor, " r"]) -> dict[str, Tensor]:
+def _record(stack: Stack, index: int, made: RecordedRun, rows: Int[Tensor, " r"]) -> dict[str, Tensor]:
     """One layer of some rows: its output and what passed by on the way, each [r, T, ...]."""
     kept, width, kind = {}, made.frame.width, stack.kinds[index]
     visible = made.frame.visible[kind][rows]

@@ -20,7 +20,7 @@ from transformers import AttentionInterface
 from replications.models.families import FULL, PLACE, SLIDING, Attend, Turns, of, supports
 
 NAME = "replications_packed"
-Edit = Callable[[Tensor], None]  # sees one site of one layer, [token, d_model], and may change it in place
+Touch = Callable[[Tensor], None]  # sees one site of one layer, [token, d_model], and may change it in place
 
 
 def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> tuple[Tensor, None]:
@@ -92,14 +92,14 @@ class Stack:
         hidden: Float[Tensor, "token d_model"],
         rotary: Turns | None,
         attend: Attend,
-        edits: Mapping[str, Edit] = {},
+        edits: Mapping[str, Touch] = {},
     ) -> Float[Tensor, "token d_model"]:
         """One layer; `edits` by site: attn_out, mlp_out, resid_mid."""
         with self._hooked(index, edits):
             return self.family.run(self.layers[index], hidden, rotary, attend)
 
     @contextmanager
-    def _hooked(self, index: int, edits: Mapping[str, Edit]) -> Iterator[None]:
+    def _hooked(self, index: int, edits: Mapping[str, Touch]) -> Iterator[None]:
         with ExitStack() as handles:
             for site, edit in edits.items():
                 module = self._module(index, site)

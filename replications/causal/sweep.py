@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.causal.cells import ALL
-from replications.causal.runs import Run, attention
+from replications.causal.runs import RecordedRun, attention
 from replications.causal.stack import Stack
 
 BY_HEAD = ("q", "k", "v", "z")
@@ -49,11 +49,11 @@ class Edit:
 
 
 Edits = Callable[[int], Mapping[str, Edit]]  # layer -> edits by site
-Watch = Callable[[int, str, Tensor, "Layout"], None]  # layer, q or k or v, activations [token head d_head], where
+Watch = Callable[[int, str, Tensor, "SweepLayout"], None]  # layer, q or k or v, activations [token head d_head], where
 
 
 @dataclass(frozen=True)
-class Layout:
+class SweepLayout:
     """Which tokens are in the flat list from some layer on. Groups are (first column, rows of the base run)."""
 
     tracks: Tracks
@@ -79,7 +79,7 @@ class Layout:
             x[place, edit.head] = edit.value
 
 
-def layouts(base: Run, tracks: Tracks) -> Iterator[tuple[int, Layout]]:
+def layouts(base: RecordedRun, tracks: Tracks) -> Iterator[tuple[int, SweepLayout]]:
     """(layer, layout) wherever copies join, in order of layers."""
     width, device = base.frame.width, tracks.row.device
     order = (tracks.first * (1 + int(tracks.start.max())) + tracks.start).argsort(stable=True)
@@ -96,12 +96,12 @@ def layouts(base: Run, tracks: Tracks) -> Iterator[tuple[int, Layout]]:
         active[order] = here
         tokens = here[of_token]
         groups = [(column, row[here & (first == column)]) for column in first[here].unique().tolist()]
-        yield layer, Layout(tracks, slots[tokens], start[of_token][tokens], offset, active, groups)
+        yield layer, SweepLayout(tracks, slots[tokens], start[of_token][tokens], offset, active, groups)
 
 
 @torch.inference_mode()
 def answer_states(
-    stack: Stack, base: Run, tracks: Tracks, edits: Edits, *, frozen: bool = False, watch: Watch | None = None
+    stack: Stack, base: RecordedRun, tracks: Tracks, edits: Edits, *, frozen: bool = False, watch: Watch | None = None
 ) -> Float[Tensor, "C d_model"]:
     """Every copy's residual stream after the last layer at the asked column (or the only one).
 
@@ -122,7 +122,7 @@ def answer_states(
     return hidden[layout.token(cells, tracks.first if tracks.alone else base.asked[tracks.row])]
 
 
-def _join(base: Run, layer: int, layout: Layout, hidden: Tensor | None) -> Float[Tensor, "token d_model"]:
+def _join(base: RecordedRun, layer: int, layout: SweepLayout, hidden: Tensor | None) -> Float[Tensor, "token d_model"]:
     """The copies that are there already, and the new ones, which are still the base run."""
     fresh = base.resid_pre[layer].flatten(0, 1)[layout.slots]
     if hidden is not None:
@@ -131,7 +131,7 @@ def _join(base: Run, layer: int, layout: Layout, hidden: Tensor | None) -> Float
 
 
 def _layer(
-    stack: Stack, base: Run, layer: int, layout: Layout, hidden: Tensor, edits: Mapping[str, Edit],
+    stack: Stack, base: RecordedRun, layer: int, layout: SweepLayout, hidden: Tensor, edits: Mapping[str, Edit],
     frozen: bool, watch: Watch | None,
 ) -> Float[Tensor, "token d_model"]:  # fmt: skip
     kind = stack.kinds[layer]
@@ -153,7 +153,15 @@ def _layer(
 
 
 def _grouped(
-    base: Run, layer: int, kind: str, layout: Layout, q: Tensor, k: Tensor, v: Tensor, scale: float, cap: float | None
+    base: RecordedRun,
+    layer: int,
+    kind: str,
+    layout: SweepLayout,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    cap: float | None,
 ) -> Float[Tensor, "token head d_head"]:
     """Attention of every copy to the base run's columns before its first and to its own from there on."""
     z, begin, width = torch.empty_like(q), 0, base.frame.width

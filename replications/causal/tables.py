@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from replications.causal.roles import Cells, pair_map
+from replications.causal.roles import RestoredStates, pair_map
 from replications.stimuli.spans import Encoded
 
 
@@ -22,7 +22,9 @@ def pair_labels(clean: Encoded, corrupted: Encoded) -> list[str]:
     return [a if a == b else f"{a} / {b}" for a, b in zip(*sides, strict=True)]
 
 
-def article_cells(trained: Cells, control: Cells, clean: Encoded, corrupted: Encoded, aligned: int) -> pd.DataFrame:
+def article_cells(
+    trained: RestoredStates, control: RestoredStates, clean: Encoded, corrupted: Encoded, aligned: int
+) -> pd.DataFrame:
     """Restoration of pair 0 at every layer and position, for the trained weights and for the random twin.
 
     Columns weights (measured, control), layer, position, token, restoration; empty where nothing corresponds.

@@ -17,8 +17,8 @@ from typing import Literal
 from replications.claims.schema import SIGNS, Criterion, Estimate
 from replications.errors import Refusal
 
-Outcome = Literal["holds", "fails", "inconclusive"]
-Found = Mapping[str, Estimate]  # estimates by label: the key within an arg-max group, else the path
+Ruling = Literal["holds", "fails", "inconclusive"]
+Estimates = Mapping[str, Estimate]  # estimates by label: the key within an arg-max group, else the path
 Interval = tuple[float, float]
 
 
@@ -26,7 +26,7 @@ Interval = tuple[float, float]
 class Judgement:
     """An outcome and what was measured; `ci_low`, `ci_high` are None when the measurement has no interval."""
 
-    outcome: Outcome
+    outcome: Ruling
     measured: float | str
     ci_low: float | None
     ci_high: float | None
@@ -45,7 +45,7 @@ class Region:
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high if self.closed else self.low < value < self.high
 
-    def judge(self, interval: Interval) -> Outcome:
+    def judge(self, interval: Interval) -> Ruling:
         """holds: all of the interval is in the region. fails: none of it is. inconclusive: some of it is."""
         low, high = interval
         if low in self and high in self:
@@ -59,7 +59,7 @@ POSITIVE = Region(0, math.inf, closed=False)
 NEGATIVE = Region(-math.inf, 0, closed=False)
 
 
-def judge(criterion: Criterion, found: Found, whole_interval: bool = True) -> Judgement:
+def judge(criterion: Criterion, found: Estimates, whole_interval: bool = True) -> Judgement:
     """Hold the estimates against the criterion.
 
     whole_interval: the 95 % interval decides, as on models the claim is not about; otherwise the point value
@@ -118,7 +118,7 @@ def jaccard(left: Sequence, right: Sequence) -> float:
     return len(a & b) / len(a | b) if a | b else math.nan
 
 
-def _judge_overlap(criterion: Criterion, found: Found) -> Judgement:
+def _judge_overlap(criterion: Criterion, found: Estimates) -> Judgement:
     ((label, estimate),) = found.items()
     if not isinstance(estimate.value, list):
         raise Refusal(f"{label} holds {estimate.value!r}; comparison overlap needs a list of labels")
@@ -127,14 +127,14 @@ def _judge_overlap(criterion: Criterion, found: Found) -> Judgement:
     return Judgement(outcome, share, None, None, estimate.n)
 
 
-def _judge_order(criterion: Criterion, found: Found, whole_interval: bool) -> Judgement:
+def _judge_order(criterion: Criterion, found: Estimates, whole_interval: bool) -> Judgement:
     intervals = [_interval(path, found[path], whole_interval) for path in criterion.quantities]
     outcome = _all_of([POSITIVE.judge(_difference(high, low)) for low, high in pairwise(intervals)])
     measured = ", ".join(f"{found[path].value:.4g}" for path in criterion.quantities)
     return Judgement(outcome, measured, None, None, _n(found))
 
 
-def _judge_argmax(criterion: Criterion, found: Found, whole_interval: bool) -> Judgement:
+def _judge_argmax(criterion: Criterion, found: Estimates, whole_interval: bool) -> Judgement:
     wanted = str(criterion.published)
     labels = [estimate.value for estimate in found.values()]
     if len(labels) == 1 and isinstance(labels[0], str):  # the stage already names the winner
@@ -148,7 +148,7 @@ def _judge_argmax(criterion: Criterion, found: Found, whole_interval: bool) -> J
     return Judgement(outcome, winner, None, None, _n(found))
 
 
-def _all_of(outcomes: list[Outcome]) -> Outcome:
+def _all_of(outcomes: list[Ruling]) -> Ruling:
     """The outcome of a conjunction: one failure fails it, one doubt leaves it open."""
     return next((outcome for outcome in ("fails", "inconclusive") if outcome in outcomes), "holds")
 
@@ -166,5 +166,5 @@ def _interval(label: str, estimate: Estimate, whole: bool) -> Interval:
     return estimate.ci_low, estimate.ci_high
 
 
-def _n(found: Found) -> int:
+def _n(found: Estimates) -> int:
     return min((estimate.n for estimate in found.values()), default=0)

@@ -14,7 +14,7 @@ from replications.claims.schema import WEIGHTLESS, Criterion, Estimate
 from replications.errors import Refusal
 from replications.settings import ROOT, load_settings
 
-Place = tuple[str, str]  # model, language
+ModelLanguage = tuple[str, str]  # model, language
 PARTS = ("measured", "control")
 DEEPEST = 30  # groups within groups; a deeper tree would only exhaust the stack of those who walk it
 RIGHT = {
@@ -32,7 +32,7 @@ class Flaw:
     what: str
 
 
-Tree = dict[str, "Estimate | Flaw | Tree"]
+EvidenceTree = dict[str, "Estimate | Flaw | EvidenceTree"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Evidence:
     """One metrics.json: what was measured, and the same on the random-weights twin (empty without one)."""
 
     file: Path
-    measured: Tree
-    control: Tree
+    measured: EvidenceTree
+    control: EvidenceTree
 
 
-def room_evidence(room: str, root: Path = ROOT) -> dict[Place, Evidence | Refusal]:
+def room_evidence(room: str, root: Path = ROOT) -> dict[ModelLanguage, Evidence | Refusal]:
     """Every metrics.json of the room, by (model, language); where one cannot be read, the reason.
 
     A flaw within a file stays in its tree: it concerns those who ask for that estimate.
@@ -89,7 +89,7 @@ def run_command(room: str, model: str, language: str) -> str:
     return f"replicate run {room} --model {model} --language {language}"
 
 
-def find(tree: Tree, criterion: Criterion) -> dict[str, Estimate] | None:
+def find(tree: EvidenceTree, criterion: Criterion) -> dict[str, Estimate] | None:
     """The estimates a criterion names, by path or by key within an arg-max group; None when one is absent.
 
     Refuses a flaw in place of one of them.
@@ -106,16 +106,16 @@ def find(tree: Tree, criterion: Criterion) -> dict[str, Estimate] | None:
     return nodes if whole else None
 
 
-def node(tree: Tree, path: str) -> "Estimate | Flaw | Tree | None":
+def node(tree: EvidenceTree, path: str) -> "Estimate | Flaw | EvidenceTree | None":
     """What stands at a dotted path; a flaw on the way there stands for everything below it."""
-    found: Estimate | Flaw | Tree | None = tree
+    found: Estimate | Flaw | EvidenceTree | None = tree
     for key in path.split("."):
         if not isinstance(found, Flaw):
             found = found.get(key) if isinstance(found, dict) else None
     return found
 
 
-def paths(tree: Tree, prefix: str = "") -> Iterator[str]:
+def paths(tree: EvidenceTree, prefix: str = "") -> Iterator[str]:
     """Every dotted path of the tree, groups as well as estimates."""
     for key, below in tree.items():
         yield prefix + key
@@ -123,7 +123,7 @@ def paths(tree: Tree, prefix: str = "") -> Iterator[str]:
             yield from paths(below, f"{prefix}{key}.")
 
 
-def nearest(wanted: str, trees: list[Tree]) -> str:
+def nearest(wanted: str, trees: list[EvidenceTree]) -> str:
     """The existing paths that look most like `wanted`, as text for a sentence."""
     known = dict.fromkeys(path for tree in trees for path in paths(tree) if path != wanted)
     return ", ".join(get_close_matches(wanted, known, n=3, cutoff=0.3)) or "nothing similar"
@@ -178,7 +178,7 @@ def _once(pairs: list[tuple[str, Any]]) -> "dict[str, Any] | _Twice":
     return made
 
 
-def _tree(raw: object, path: str) -> "Estimate | Flaw | Tree":
+def _tree(raw: object, path: str) -> "Estimate | Flaw | EvidenceTree":
     """`raw` with its leaves typed, and a flaw for each node that is neither a group nor an estimate."""
     if isinstance(raw, _Twice):
         return Flaw(f"{path} gives the key {raw.key!r} twice")
@@ -206,7 +206,7 @@ def _leaf(raw: dict, path: str) -> Estimate | Flaw:
         return Flaw(f"{path}: {first['msg'].removeprefix('Value error, ')}")
 
 
-def _flaws(tree: "Estimate | Flaw | Tree") -> Iterator[Flaw]:
+def _flaws(tree: "Estimate | Flaw | EvidenceTree") -> Iterator[Flaw]:
     if isinstance(tree, Flaw):
         yield tree
     elif isinstance(tree, dict):

@@ -4,15 +4,14 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from replications import yaml12
 from replications.claims import reasons
-from replications.claims.schema import Strict
-from replications.errors import Refusal
 from replications.files import once_per_file, read_yaml
+from replications.records import Record
 
 Departure = Literal["not reproduced", "fails", "inconclusive", "not measurable"]
 DEPARTURES: tuple[str, ...] = get_args(Departure)
@@ -26,12 +25,12 @@ HEAD = """\
 """
 
 
-class Finding(Strict):
+class Finding(Record):
     """A recorded verdict and, where there is evidence, what the verdict table has of it; `interval` is the 95 % one."""
 
     verdict: Departure
     measured: Shown = None
-    interval: tuple[float, float] | None = None
+    interval: Annotated[tuple[float, float], Field(strict=False)] | None = None
     control: Shown = None
     n: int | None = None
     reason: str | None = Field(default=None, min_length=1)
@@ -45,8 +44,7 @@ class Finding(Strict):
 
 
 Recorded = dict[str, dict[str, dict[str, Finding]]]  # of one model, by room, claim and language
-Findings = dict[tuple[str, str, str], Finding]  # by claim, model and language
-_FILE = TypeAdapter(Recorded)
+FindingsByRun = dict[tuple[str, str, str], Finding]  # by claim, model and language
 
 
 def findings_file(model: str, root: Path) -> Path:
@@ -62,10 +60,7 @@ def findings_files(root: Path) -> list[Path]:
 @once_per_file
 def read_findings(file: Path) -> Recorded:
     """One model's findings, whatever the claims are by now. Refuses the first bad field: file, place, what is right."""
-    try:
-        return _FILE.validate_python(read_yaml(file))
-    except ValidationError as error:
-        raise Refusal(f"{file}: {_first_error(error)}") from None
+    return read_yaml(file, Recorded)
 
 
 def as_yaml(model: str, recorded: Recorded) -> str:
@@ -117,15 +112,3 @@ def _escaped(character: str) -> str:
     if character in '"\\' or not character.isprintable():
         return f"\\U{ord(character):08x}"
     return character
-
-
-def _first_error(error: ValidationError) -> str:
-    """One clause for the first thing pydantic found: room, claim, language, field and what would be right."""
-    first = error.errors()[0]
-    place, field = map(str, first["loc"][:3]), ".".join(map(str, first["loc"][3:]))
-    text = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        text = "should be a mapping of replications, claims and languages"
-    elif first["type"] == "extra_forbidden":
-        text = f"there is no such field; those of a finding are {', '.join(Finding.model_fields)}"
-    return ": ".join([*place, *([f"field {field}"] if field else []), text])

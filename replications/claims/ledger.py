@@ -7,11 +7,11 @@ from typing import Any
 from replications.catalogue.entries import load_catalogue
 from replications.claims import reasons
 from replications.claims.compare import Judgement, as_text, judge
-from replications.claims.evidence import Evidence, Place, find, name_of, node, read_evidence, room_evidence
+from replications.claims.evidence import Evidence, ModelLanguage, find, name_of, node, read_evidence, room_evidence
 from replications.claims.findings import (
     DEPARTURES,
     Finding,
-    Findings,
+    FindingsByRun,
     each,
     findings_file,
     findings_files,
@@ -22,7 +22,7 @@ from replications.claims.schema import OWN_LANGUAGE, Claim, Criterion, Verdict, 
 from replications.errors import Refusal
 from replications.settings import ROOT, load_settings
 
-Row = dict[str, Any]  # of the verdict table, by COLUMNS; None where there is nothing to say
+VerdictRow = dict[str, Any]  # of the verdict table, by COLUMNS; None where there is nothing to say
 COLUMNS = ["claim", "replication", "model", "language", "verdict", "published", "measured", "ci_low",
            "ci_high", "n", "control", "asserted", "reason"]  # fmt: skip
 CONTROL_TOO = "the control shows it too"
@@ -55,11 +55,11 @@ def all_claims(root: Path = ROOT) -> dict[str, list[Claim]]:
     return claims
 
 
-def load_findings(room: str, root: Path = ROOT) -> Findings:
+def load_findings(room: str, root: Path = ROOT) -> FindingsByRun:
     """The verdicts on record about a room's claims. Refuses what is no departure from the default or about no run."""
     claims = {claim.id: claim for claim in load_claims(room, root)}
     runs, names = [(run.model, run.language) for run in load_settings(root).every_run.values()], rooms(root)
-    found: Findings = {}
+    found: FindingsByRun = {}
     for file in findings_files(root):
         recorded = read_findings(file)
         if unknown := set(recorded) - set(names):
@@ -72,12 +72,12 @@ def load_findings(room: str, root: Path = ROOT) -> Findings:
     return found
 
 
-def all_findings(root: Path = ROOT) -> Findings:
+def all_findings(root: Path = ROOT) -> FindingsByRun:
     """Every verdict on record."""
     return {key: finding for room in rooms(root) for key, finding in load_findings(room, root).items()}
 
 
-def expected(claim: Claim, model: str, language: str, findings: Findings) -> Verdict:
+def expected(claim: Claim, model: str, language: str, findings: FindingsByRun) -> Verdict:
     """The verdict on record: the finding's, else reproduced on the own model and holds elsewhere."""
     recorded = findings.get((claim.id, model, language))
     if recorded:
@@ -85,7 +85,7 @@ def expected(claim: Claim, model: str, language: str, findings: Findings) -> Ver
     return "reproduced" if claim.is_own(model, language) else "holds"
 
 
-def verdicts(root: Path = ROOT, findings: Findings | None = None) -> list[Row]:
+def verdicts(root: Path = ROOT, findings: FindingsByRun | None = None) -> list[VerdictRow]:
     """One row per claim and run: the own model, and others if the claim has a general form.
 
     Rooms alphabetically, claims in file order, the own model first, then models and languages alphabetically. A claim
@@ -101,7 +101,7 @@ def verdicts(root: Path = ROOT, findings: Findings | None = None) -> list[Row]:
     return rows
 
 
-def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[Row]:
+def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[VerdictRow]:
     """The rows of `verdicts` about one run, from its <room>/<model>/<language>/metrics.json, wherever that lies."""
     place = file.parts[-3:-1]
     evidence, recorded = {place: read_evidence(file, root)}, load_findings(room, root)
@@ -110,8 +110,8 @@ def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[Row]:
 
 
 def _claim_rows(
-    claim: Claim, room: str, evidence: Mapping[Place, Evidence | Refusal], findings: Findings, root: Path
-) -> Iterator[Row]:
+    claim: Claim, room: str, evidence: Mapping[ModelLanguage, Evidence | Refusal], findings: FindingsByRun, root: Path
+) -> Iterator[VerdictRow]:
     own = (claim.model, OWN_LANGUAGE)
     common = dict.fromkeys(COLUMNS) | {"claim": claim.id, "replication": room, "asserted": claim.asserted}
     places = [own] * (own in evidence)
@@ -133,7 +133,9 @@ def _asked(claim: Claim, model: str, language: str, root: Path) -> bool:
     return entry is None or entry.kind == claim.scope.kind
 
 
-def _row(claim: Claim, criterion: Criterion, place: Place, evidence: Evidence | Refusal, root: Path) -> Row:
+def _row(
+    claim: Claim, criterion: Criterion, place: ModelLanguage, evidence: Evidence | Refusal, root: Path
+) -> VerdictRow:
     """The verdict columns of one claim on one measured run, with a reason made of the numbers where it departs."""
     try:
         measured, control = _judged(claim, criterion, evidence, root)
@@ -147,7 +149,7 @@ def _row(claim: Claim, criterion: Criterion, place: Place, evidence: Evidence | 
     return _place(place, verdict, criterion) | found | {"reason": why}
 
 
-def _told(recorded: Finding, row: Row, evidence: Evidence | Refusal, root: Path) -> Row:
+def _told(recorded: Finding, row: VerdictRow, evidence: Evidence | Refusal, root: Path) -> VerdictRow:
     """The reason that a person has written down, as long as the verdict is the one it is about."""
     if recorded.reason is None or recorded.verdict != row["verdict"]:
         return {}
@@ -195,7 +197,7 @@ def _lacking(evidence: Evidence, criterion: Criterion) -> str:
     return f"the evidence has {', '.join(criterion.quantities)}, but not as comparison {criterion.comparison} needs it"
 
 
-def _place(place: Place, verdict: Verdict, criterion: Criterion) -> dict:
+def _place(place: ModelLanguage, verdict: Verdict, criterion: Criterion) -> dict:
     published = criterion.published
     if isinstance(published, list):
         published = ", ".join(map(str, published))
@@ -203,7 +205,7 @@ def _place(place: Place, verdict: Verdict, criterion: Criterion) -> dict:
     return {"model": place[0], "language": place[1], "verdict": verdict, "published": text}
 
 
-def _writable(row: Row) -> Row:
+def _writable(row: VerdictRow) -> VerdictRow:
     """The row with halves of characters spelled out: JSON and YAML can hold them, a file in UTF-8 cannot."""
     return {name: value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
             for name, value in row.items()}  # fmt: skip
@@ -223,14 +225,14 @@ def _refuse_duplicates(claims: dict[Path, list[Claim]]) -> None:
             first[claim.id] = file
 
 
-def _stray(claim: Claim | None, finding: Finding, place: Place, runs: list[Place], root: Path) -> str:
+def _stray(claim: Claim | None, finding: Finding, place: ModelLanguage, runs: list[ModelLanguage], root: Path) -> str:
     """What is wrong with a finding about a run of this claim; empty when nothing is."""
     if claim is None:
         return "there is no such claim in the room's claims"
     own = claim.is_own(*place)
     if own != (finding.verdict == "not reproduced") and finding.verdict != "not measurable":
         right = "not reproduced or not measurable" if own else "fails, inconclusive or not measurable"
-        return f"field verdict: should be {right} there"
+        return f"verdict: should be {right} there"
     if not own and claim.general is None:
         return "the claim has no `general` form to be judged by there"
     if place not in runs and not own:

@@ -2,7 +2,16 @@
 
 from pathlib import Path
 
-from replications.claims.evidence import Evidence, Place, Tree, find, nearest, paths, room_evidence, without_places
+from replications.claims.evidence import (
+    Evidence,
+    EvidenceTree,
+    ModelLanguage,
+    find,
+    nearest,
+    paths,
+    room_evidence,
+    without_places,
+)
 from replications.claims.ledger import all_claims, claims_file
 from replications.claims.schema import PAPERS_OWN, Claim, Criterion, Estimate
 from replications.errors import Refusal
@@ -27,11 +36,11 @@ def misnamed(root: Path = ROOT) -> list[str]:
     return found
 
 
-def _trees(evidence: dict[Place, Evidence | Refusal]) -> list[Tree]:
+def _trees(evidence: dict[ModelLanguage, Evidence | Refusal]) -> list[EvidenceTree]:
     return [each.measured for each in evidence.values() if isinstance(each, Evidence)]
 
 
-def _wrong(claim: Claim, forms: set[str], trees: list[Tree]) -> list[tuple[str, Criterion, str]]:
+def _wrong(claim: Claim, forms: set[str], trees: list[EvidenceTree]) -> list[tuple[str, Criterion, str]]:
     """Field, criterion and path of what is asked in vain."""
     own = [("quantity", claim, path) for path in claim.quantities if not _has_form(path, forms)]
     if claim.general is None or any(_there(tree, claim.general) for tree in trees):
@@ -41,20 +50,20 @@ def _wrong(claim: Claim, forms: set[str], trees: list[Tree]) -> list[tuple[str, 
     return [*own, ("general.quantity", claim.general, missing)]
 
 
-def _there(tree: Tree, criterion: Criterion) -> bool:
+def _there(tree: EvidenceTree, criterion: Criterion) -> bool:
     try:
         return find(tree, criterion) is not None
     except Refusal:  # it is there, with a flaw
         return True
 
 
-def _forms(trees: list[Tree], *, groups: bool) -> set[str]:
+def _forms(trees: list[EvidenceTree], *, groups: bool) -> set[str]:
     """The estimates of all trees, also the groups where these can be asked for, with places blanked."""
     nodes = (each for tree in trees for each in _nodes(tree))
     return {without_places(path) for path, node in nodes if groups or isinstance(node, Estimate)}
 
 
-def _nodes(tree: Tree, prefix: str = "") -> list[tuple[str, object]]:
+def _nodes(tree: EvidenceTree, prefix: str = "") -> list[tuple[str, object]]:
     listed: list[tuple[str, object]] = []
     for key, below in tree.items():
         listed.append((prefix + key, below))
@@ -70,6 +79,6 @@ def _has_form(path: str, forms: set[str]) -> bool:
     return without_places(path) in forms
 
 
-def _sentence(file: Path, claim: Claim, field: str, criterion: Criterion, path: str, trees: list[Tree]) -> str:
+def _sentence(file: Path, claim: Claim, field: str, criterion: Criterion, path: str, trees: list[EvidenceTree]) -> str:
     return (f"{file}: claim {claim.id}: {field}: no evidence has {path} for comparison {criterion.comparison}; "
             f"nearest: {nearest(path, trees)}")  # fmt: skip

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from replications.errors import Refusal
 from replications.files import once_per_file, read_yaml
+from replications.records import Record
 
 Comparison = Literal["within", "at_least", "at_most", "sign", "order", "argmax", "overlap"]
 Verdict = Literal["reproduced", "not reproduced", "not re-run here", "holds", "fails", "inconclusive", "not measurable"]
@@ -21,19 +21,12 @@ TOY = "toy"  # the model of claims about toy models, which a room trains itself
 WEIGHTLESS = (PRINTED, TOY)
 
 
-class Strict(BaseModel):
-    """An immutable record that refuses fields it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Estimate(Strict):
+class Estimate(Record):
     """A leaf of metrics.json: a value with its 95 % interval (null when there is none) and sample size.
 
     Every number is finite; what could not be measured has the value null, and then there may be no sample at all.
     """
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
     value: float | str | list[float | str] | None
     ci_low: float | None
     ci_high: float | None
@@ -55,14 +48,14 @@ class Estimate(Strict):
         return self
 
 
-class Provenance(Strict):
+class Provenance(Record):
     """Where a published number was read, and in what kind of source."""
 
     source_kind: Literal["primary", "official", "derived", "secondary", "memory"]
     seen_at: str
 
 
-class Criterion(Strict):
+class Criterion(Record):
     """What a measurement is held against; the meaning of `tolerance` depends on the comparison.
 
     within: half-width around `published`. at_least, at_most: slack. overlap: minimum Jaccard share.
@@ -73,7 +66,7 @@ class Criterion(Strict):
     quantity: str | list[str]
     comparison: Comparison
     published: Any = None
-    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False, strict=True)
+    tolerance: float | None = Field(default=None, ge=0)
     tolerance_reason: str | None = None
 
     @field_validator("quantity", mode="before")
@@ -97,7 +90,7 @@ class Criterion(Strict):
         return self.quantity if isinstance(self.quantity, list) else [self.quantity]
 
 
-class Scope(Strict):
+class Scope(Record):
     """Of which runs a general form is asked, where the experiment exists for some only; unset means all."""
 
     languages: list[str] | None = None
@@ -202,29 +195,4 @@ def _check_tolerance(criterion: Criterion) -> None:
 @once_per_file
 def read_claims(file: Path) -> list[Claim]:
     """The claims of one YAML file. Refuses the first bad one: file, claim id, field, what would be right."""
-    blocks = read_yaml(file)
-    if not isinstance(blocks, list):
-        raise Refusal(f"{file} should be a YAML list with one block per claim")
-    return [as_claim(block, f"{file}: claim {number}") for number, block in enumerate(blocks, start=1)]
-
-
-def as_claim(block: Any, place: str) -> Claim:
-    """One block of a claims file; a refusal begins with `place` and names the field and what would be right."""
-    if not isinstance(block, dict):
-        raise Refusal(f"{place} should be a mapping that starts with its id")
-    try:
-        return Claim.model_validate(block)
-    except ValidationError as error:
-        raise Refusal(f"{place} ({block.get('id', 'no id')}): {_first_error(error)}") from None
-
-
-def _first_error(error: ValidationError) -> str:
-    """One clause for the first thing pydantic found: the field and what would be right."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"field {field} is unknown; the fields of a claim are {', '.join(Claim.model_fields)}"
-    if first["type"] == "missing":
-        return f"field {field} is missing"
-    text = first["msg"].removeprefix("Value error, ")
-    return f"field {field}: {text}" if field else text
+    return read_yaml(file, list[Claim])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from replications.corpora.edges import Span, Target
+from replications.corpora.edges import Target, WordSpan
 from replications.errors import Refusal
 
 TOP = "TOP"
@@ -19,10 +19,10 @@ class Bracketing:
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    spans: tuple[tuple[str, Span], ...]
+    spans: tuple[tuple[str, WordSpan], ...]
 
 
-def targets(spans: tuple[tuple[str, Span], ...]) -> tuple[Target, ...]:
+def targets(spans: tuple[tuple[str, WordSpan], ...]) -> tuple[Target, ...]:
     """Constituents as in Tenney et al.: non-terminals only (no word level), with the label's category alone.
 
     "NP-SBJ=1" is an NP; the outermost bracket is TOP whatever its corpus calls it; unary chains give several targets.

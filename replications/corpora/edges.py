@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from replications.errors import Refusal
 
 SPLITS = ("train", "dev", "test")
-Span = tuple[int, int]  # words [start, end) of one sentence
+WordSpan = tuple[int, int]  # words [start, end) of one sentence
 
 
 @dataclass(frozen=True)
 class Target:
     """What a probe is asked about: one span of words or two, and its labels: one, or any number if multi-label."""
 
-    span1: Span
-    span2: Span | None
+    span1: WordSpan
+    span2: WordSpan | None
     labels: tuple[str, ...]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from replications.corpora.conllu import Tree
-from replications.corpora.edges import Sentence, Span, Target
+from replications.corpora.edges import Sentence, Target, WordSpan
 from replications.errors import Refusal
 
 OPEN_GENRES = ("academic", "bio", "court", "interview", "news", "voyage")  # texts under CC BY or CC BY-SA
@@ -27,7 +27,7 @@ class Mention:
 
     kind: str
     chain: str
-    span: Span
+    span: WordSpan
 
 
 @dataclass(frozen=True)

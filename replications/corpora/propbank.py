@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from replications.corpora import brackets
 from replications.corpora.conllu import Tree
-from replications.corpora.edges import Sentence, Span, Target
+from replications.corpora.edges import Sentence, Target, WordSpan
 from replications.errors import Refusal
 
 SKELETONS = re.compile(r"(?:.*/)?data/google/ewt/(?P<genre>[a-z]+)/\d+/(?P<document>[^/]+?)(?:\.xml)?\.gold_skel")
@@ -32,39 +32,39 @@ _ARGUMENT = re.compile(r"\((?P<role>[^*()]+)\*|\*")
 class Predicate:
     """A predicate's words and its arguments: (role, span)."""
 
-    span: Span
-    arguments: tuple[tuple[str, Span], ...]
+    span: WordSpan
+    arguments: tuple[tuple[str, WordSpan], ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class PropbankRow:
     """What PropBank says of one sentence: the words' tags, the constituents, the predicates."""
 
     tags: tuple[str, ...]
-    constituents: tuple[tuple[str, Span], ...]
+    constituents: tuple[tuple[str, WordSpan], ...]
     predicates: tuple[Predicate, ...]
 
 
-def read_joined(text: str, name: str) -> dict[str, Row]:
+def read_joined(text: str, name: str) -> dict[str, PropbankRow]:
     """Sentence id -> row, out of the JSON lines."""
     rows = {}
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             record = json.loads(line)
             predicates = tuple(_predicate(entry["args"]) for entry in record["preds"])
-            row = Row(tuple(record["xpos"]), brackets.columns(record["tree"]).spans, predicates)
+            row = PropbankRow(tuple(record["xpos"]), brackets.columns(record["tree"]).spans, predicates)
             rows[record["sent_id"]] = _checked(row)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Refusal(f"{name}, line {number}: not a row of PropBank ({type(error).__name__}: {error})") from None
     return rows
 
 
-def read_release(data: bytes, name: str, trees: Iterable[Tree]) -> dict[str, Row]:
+def read_release(data: bytes, name: str, trees: Iterable[Tree]) -> dict[str, PropbankRow]:
     """Sentence id -> row, out of the release's archive, aligned to the trees document by document."""
     documents: dict[str, list[Tree]] = {}
     for tree in trees:
         documents.setdefault(tree.id.rpartition("-")[0], []).append(tree)
-    rows: dict[str, Row] = {}
+    rows: dict[str, PropbankRow] = {}
     for found, text in _members(data, name):
         skeletons = read_skeletons(text, f"{name}: {found[0]}")
         partners = documents.get(f"{found['genre']}-{found['document']}", [])
@@ -90,7 +90,7 @@ def _members(data: bytes, name: str) -> Iterator[tuple[re.Match[str], str]]:
         raise Refusal(f"{name} is not a sound archive ({error}): fetch it again") from None
 
 
-def read_skeletons(text: str, name: str) -> list[Row]:
+def read_skeletons(text: str, name: str) -> list[PropbankRow]:
     """The rows of one document, in its order. Refuses lines of unequal columns and roles that do not close."""
     rows, block = [], []
     for number, line in enumerate([*text.split("\n"), ""], start=1):
@@ -105,7 +105,7 @@ def read_skeletons(text: str, name: str) -> list[Row]:
     return rows
 
 
-def align(rows: list[Row], trees: list[Tree]) -> dict[str, Row]:
+def align(rows: list[PropbankRow], trees: list[Tree]) -> dict[str, PropbankRow]:
     """Sentence id -> row: the longest chain of pairs, in both orders, of equal length whose tags agree.
 
     The treebank and PropBank cut a few documents into sentences differently; what has no partner is left out.
@@ -127,12 +127,12 @@ def align(rows: list[Row], trees: list[Tree]) -> dict[str, Row]:
     return found
 
 
-def constituents(tree: Tree, row: Row) -> Sentence:
+def constituents(tree: Tree, row: PropbankRow) -> Sentence:
     """The sentence with its constituents as targets."""
     return Sentence(tree.id, tree.words, brackets.targets(row.constituents))
 
 
-def roles(tree: Tree, row: Row) -> Sentence:
+def roles(tree: Tree, row: PropbankRow) -> Sentence:
     """The sentence with its roles as targets: span1 is the predicate, span2 the argument; "clean" roles only.
 
     Core arguments and ARGM modifiers; continuations and references are dropped, as in Tenney et al. 2019b.
@@ -146,7 +146,7 @@ def roles(tree: Tree, row: Row) -> Sentence:
     return Sentence(tree.id, tree.words, tuple(targets))
 
 
-def join(trees: Iterable[Tree], rows: dict[str, Row], name: str) -> list[tuple[Tree, Row]]:
+def join(trees: Iterable[Tree], rows: dict[str, PropbankRow], name: str) -> list[tuple[Tree, PropbankRow]]:
     """The trees that have a row. Refuses a row of another length than its sentence."""
     pairs = [(tree, rows[tree.id]) for tree in trees if tree.id in rows]
     for tree, row in pairs:
@@ -155,7 +155,7 @@ def join(trees: Iterable[Tree], rows: dict[str, Row], name: str) -> list[tuple[T
     return pairs
 
 
-def _skeleton(block: list[list[str]]) -> Row:
+def _skeleton(block: list[list[str]]) -> PropbankRow:
     if len({len(cells) for cells in block}) != 1 or len(block[0]) < FIXED:
         raise ValueError(f"the lines should have equally many columns, {FIXED} at least")
     if [cells[2] for cells in block] != [str(index) for index in range(len(block))]:
@@ -163,7 +163,7 @@ def _skeleton(block: list[list[str]]) -> Row:
     tree = brackets.columns(" ".join(cells[5] for cells in block))
     columns = list(zip(*(cells[FIXED:] for cells in block), strict=True))
     predicates = tuple(_predicate(_role_spans(column)) for column in columns)
-    return Row(tuple(cells[4] for cells in block), tree.spans, predicates)
+    return PropbankRow(tuple(cells[4] for cells in block), tree.spans, predicates)
 
 
 def _role_spans(column: tuple[str, ...]) -> list[tuple[str, int, int]]:
@@ -190,7 +190,7 @@ def _predicate(arguments: Iterable) -> Predicate:
     return Predicate(verb, tuple((role, span) for role, span in spans if role != "V"))
 
 
-def _checked(row: Row) -> Row:
+def _checked(row: PropbankRow) -> PropbankRow:
     spans = [span for _, span in row.constituents]
     spans += [span for p in row.predicates for span in (p.span, *(span for _, span in p.arguments))]
     for start, end in spans:
@@ -199,7 +199,7 @@ def _checked(row: Row) -> Row:
     return row
 
 
-def _agree(row: Row, tree: Tree) -> bool:
+def _agree(row: PropbankRow, tree: Tree) -> bool:
     if len(row.tags) != len(tree.xpos):
         return False
     same = sum(a == b for a, b in zip(row.tags, tree.xpos, strict=True))

@@ -6,10 +6,10 @@ import itertools
 import re
 
 _WORD = re.compile(r"\w+(?:[-'’.]\w+)*|[^\w\s]")
-Place = tuple[int, int]  # characters [start, end)
+CharSpan = tuple[int, int]  # characters [start, end)
 
 
-def cut(text: str, marked: list[Place]) -> tuple[tuple[str, ...], list[tuple[int, int]]]:
+def cut(text: str, marked: list[CharSpan]) -> tuple[tuple[str, ...], list[tuple[int, int]]]:
     """(words, word span of each marked place). A word ends wherever a marked place begins or ends.
 
     Raises ValueError for a place that holds no word.
@@ -23,7 +23,7 @@ def cut(text: str, marked: list[Place]) -> tuple[tuple[str, ...], list[tuple[int
     return tuple(text[start:end] for start, end in places), [_span(places, place) for place in marked]
 
 
-def _span(places: list[Place], marked: Place) -> tuple[int, int]:
+def _span(places: list[CharSpan], marked: CharSpan) -> tuple[int, int]:
     inside = [index for index, (start, end) in enumerate(places) if marked[0] <= start and end <= marked[1]]
     if not inside:
         raise ValueError(f"there is no word between characters {marked[0]} and {marked[1]}")

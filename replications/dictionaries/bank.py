@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from replications.dictionaries import codes, recipes
 from replications.dictionaries.codes import Codes
-from replications.dictionaries.recipes import Recipe
+from replications.dictionaries.recipes import BankRecipe
 from replications.dictionaries.sae import TENSORS, Dictionary
 from replications.dictionaries.seeds import generator
 
@@ -28,7 +28,7 @@ class Bank:
     `since_fired` [m, h] counts the tokens since a feature fired.
     """
 
-    def __init__(self, recipe: Recipe, start: Float[Tensor, " d"]) -> None:
+    def __init__(self, recipe: BankRecipe, start: Float[Tensor, " d"]) -> None:
         """`start` is where the pre-bias begins: the geometric median of some inputs."""
         self.recipe, self.step_count, self.tokens = recipe, 0, 0
         rows = torch.stack([_directions(recipe.h, len(start), seed) for seed in recipe.seeds]).to(start.device)

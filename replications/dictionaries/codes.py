@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from replications.dictionaries import kernels
-from replications.dictionaries.descent import Held, Step
+from replications.dictionaries.descent import DescentStep, ParameterState
 
 WORTHWHILE = 0.25  # share of active entries below which sums over them are faster, measured at d of 256 to 1,536
 
@@ -37,7 +37,9 @@ class Codes(Protocol):
     def onto(self, e: Float[Tensor, "l n d"], out: Float[Tensor, "m h d"] | None = None) -> Float[Tensor, "m h d"]:
         """f^T e; e is each member's own, or the same for all (l = 1)."""
 
-    def descend(self, e: Float[Tensor, "l n d"], rows: Held, step: Step, *, unit: bool = False) -> None:
+    def descend(
+        self, e: Float[Tensor, "l n d"], rows: ParameterState, step: DescentStep, *, unit: bool = False
+    ) -> None:
         """One step of Adam on `rows` [m, h, d] down f^T e; `unit` then brings them to norm 1."""
 
     def total(self) -> Float[Tensor, "m h"]:
@@ -67,7 +69,9 @@ class Dense:
         """f^T e."""
         return torch.bmm(self.value.transpose(1, 2), e.expand(len(self.value), -1, -1), out=out)
 
-    def descend(self, e: Float[Tensor, "l n d"], rows: Held, step: Step, *, unit: bool = False) -> None:
+    def descend(
+        self, e: Float[Tensor, "l n d"], rows: ParameterState, step: DescentStep, *, unit: bool = False
+    ) -> None:
         """One step of Adam on `rows` [m, h, d] down f^T e; `unit` then brings them to norm 1."""
         step.down(rows, self.onto(e))
         if unit:
@@ -123,7 +127,9 @@ class Sparse:
         kernels.scattered(self.start, self.place, self.value.numpy(), e.numpy(), out.numpy(), threads)
         return out
 
-    def descend(self, e: Float[Tensor, "l n d"], rows: Held, step: Step, *, unit: bool = False) -> None:
+    def descend(
+        self, e: Float[Tensor, "l n d"], rows: ParameterState, step: DescentStep, *, unit: bool = False
+    ) -> None:
         """One step of Adam on `rows` [m, h, d] down f^T e; `unit` then brings them to norm 1."""
         threads = kernels.use_threads()
         held = (part.numpy() for part in rows)

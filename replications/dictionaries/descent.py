@@ -12,7 +12,7 @@ from torch.optim.adam import adam
 BETA, BETA_SQ, EPS = 0.9, 0.999, 1e-8  # torch's defaults
 
 
-class Held(NamedTuple):
+class ParameterState(NamedTuple):
     """A parameter and the moments of its gradient, of one shape [m, ...]."""
 
     value: Tensor
@@ -20,17 +20,17 @@ class Held(NamedTuple):
     square: Tensor
 
     @classmethod
-    def start(cls, value: Tensor) -> Held:
+    def start(cls, value: Tensor) -> ParameterState:
         """No gradient seen yet."""
         return cls(value, torch.zeros_like(value), torch.zeros_like(value))
 
-    def of(self, members: slice) -> Held:
+    def of(self, members: slice) -> ParameterState:
         """Views of some members."""
-        return Held(*(part[members] for part in self))
+        return ParameterState(*(part[members] for part in self))
 
 
 @dataclass(frozen=True)
-class Step:
+class DescentStep:
     """Step `number`, counted from 1, at rate `lr`."""
 
     lr: float
@@ -46,7 +46,7 @@ class Step:
         """What the root of the square is multiplied by."""
         return (1 - BETA_SQ**self.number) ** -0.5
 
-    def down(self, held: Held, g: Tensor) -> None:
+    def down(self, held: ParameterState, g: Tensor) -> None:
         """Move a parameter down its gradient g, of its shape; changes its three tensors in place."""
         before = torch.tensor(self.number - 1.0, device=g.device)
         adam([held.value], [g], [held.mean], [held.square], [], [before], fused=True, amsgrad=False, beta1=BETA,

@@ -203,7 +203,8 @@ def scattered(start, place, value, e, out, threads):
 def descended(start, place, value, e, W, mean, square, rate, root, unit, threads):
     """A step of Adam on the rows of W [m, h, d] down f^T e, a row at a time, so that no memory holds all of it.
 
-    `mean` and `square` are the moments, `rate` and `root` those of `descent.Step`; `unit` brings rows back to norm 1.
+    `mean` and `square` are the moments, `rate` and `root` those of `descent.DescentStep`; `unit` brings rows back to
+    norm 1.
     """
     m, h, d = W.shape
     for part in prange(threads):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from replications.catalogue import hub, store
@@ -17,8 +17,8 @@ from replications.catalogue.entries import Commit, Hash, Licence
 from replications.dictionaries import saelens
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site
-from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.records import ById, Record
 
 FILE = Path(__file__).parent / "published.yaml"
 
@@ -29,10 +29,9 @@ def _both(files: dict[str, str]) -> dict[str, str]:
     return files
 
 
-class Published(BaseModel):
+class Published(Record):
     """One dictionary of the hub: where it lies, and what it was trained on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     id: str
     model: str
     site: Annotated[str, Field(pattern=r"^(resid_pre|mlp_out|mlp_post)\.\d+$")]
@@ -57,14 +56,7 @@ class _Files:
 @lru_cache
 def load_published(path: Path = FILE) -> dict[str, Published]:
     """Every published dictionary by id. Refuses a malformed file."""
-    raw = read_yaml(path)
-    if not isinstance(raw, dict) or not all(isinstance(fields, dict) for fields in raw.values()):
-        raise Refusal(f"{path} should be a mapping from id to the fields of a dictionary")
-    try:
-        return {key: Published(**{**fields, "id": key}) for key, fields in raw.items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Refusal(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return read_yaml(path, ById[Published])
 
 
 def of_model(model: str) -> list[Published]:

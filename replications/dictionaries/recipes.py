@@ -23,7 +23,7 @@ ADAM = {"standard": {"betas": (0.9, 0.999), "eps": 1e-8}, "topk": {"betas": (0.9
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BankRecipe:
     """One bank's training: `seeds` and `l1` have an entry per member, the rest is common to them.
 
     `steps` is the whole length; the rate rises over the first `warmup` steps and falls to 0 over the last fifth

@@ -60,11 +60,11 @@ class _Enough(Exception):  # noqa: N818  (nothing went wrong)
     """Every site has been seen; the layers above need not be run."""
 
 
-Write = Callable[[Tensor], Tensor | None]  # sees an activation [n, T, width], may give another
+Overwrite = Callable[[Tensor], Tensor | None]  # sees an activation [n, T, width], may give another
 
 
 @contextmanager
-def at_site(hf_model: Any, site: Site, write: Write) -> Iterator[None]:
+def at_site(hf_model: Any, site: Site, write: Overwrite) -> Iterator[None]:
     """Within this block `write` sees the site's activation in every forward pass, and may replace it."""
     module, before = _module(hf_model, site)
 
@@ -108,7 +108,7 @@ def activations(
     seen: dict[Site, list[Tensor]] = {site: [] for site in sites}
     device = next(hf_model.parameters()).device
 
-    def keep(site: Site) -> Write:
+    def keep(site: Site) -> Overwrite:
         def write(value: Tensor) -> None:
             seen[site].append(value.detach().clone())
             if all(len(parts) == len(seen[site]) for parts in seen.values()):

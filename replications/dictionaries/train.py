@@ -16,28 +16,28 @@ from torch import Tensor
 from replications.dictionaries import stream as streams
 from replications.dictionaries.bank import Bank
 from replications.dictionaries.checkpoints import Checkpoints
-from replications.dictionaries.recipes import Recipe
+from replications.dictionaries.recipes import BankRecipe
 from replications.dictionaries.sae import Dictionary
 from replications.dictionaries.stream import Site, Stream
 from replications.errors import Refusal
 
 BYTES = 4 * 4  # of a weight in float32, its gradient and Adam's two moments
-Report = Callable[[int], None]  # told of every block that is done
+BlocksDone = Callable[[int], None]  # told of every block that is done
 
 
 @dataclass(frozen=True)
-class Plan:
+class BankPlan:
     """A bank to train: where, and how."""
 
     site: Site
-    recipe: Recipe
+    recipe: BankRecipe
 
 
 @dataclass
 class Training:
     """Banks by plan with the constants of their inputs; `losses` [block, member] are means over a block's steps."""
 
-    plans: tuple[Plan, ...]
+    plans: tuple[BankPlan, ...]
     scales: dict[Site, float]
     banks: list[Bank]
     losses: list[list[Tensor]]
@@ -52,7 +52,7 @@ class Training:
         return found
 
 
-def check_budget(plans: Sequence[Plan], widths: Mapping[Site, int], gigabytes: float) -> None:
+def check_budget(plans: Sequence[BankPlan], widths: Mapping[Site, int], gigabytes: float) -> None:
     """Refuse dictionaries whose training needs more memory than `gigabytes`."""
     for plan in plans:
         d, recipe = widths[plan.site], plan.recipe
@@ -64,8 +64,8 @@ def check_budget(plans: Sequence[Plan], widths: Mapping[Site, int], gigabytes: f
 
 
 def train(
-    stream: Stream, plans: Sequence[Plan], *, batch: int, checkpoints: Checkpoints | None = None, every: int = 4,
-    report: Report | None = None,
+    stream: Stream, plans: Sequence[BankPlan], *, batch: int, checkpoints: Checkpoints | None = None, every: int = 4,
+    report: BlocksDone | None = None,
 ) -> Training:  # fmt: skip
     """Train every plan's bank on the whole stream, going on from the last checkpoint if there is one."""
     first = stream.block(0)  # the constants come from the first block, also when a run is resumed
@@ -81,7 +81,7 @@ def train(
     return training
 
 
-def start(plans: Sequence[Plan], first: Mapping[Site, Float[Tensor, "n d"]]) -> Training:
+def start(plans: Sequence[BankPlan], first: Mapping[Site, Float[Tensor, "n d"]]) -> Training:
     """Untrained banks, with the scale of each site and the pre-bias taken from the first block."""
     scales = {site: streams.scale_of(x) for site, x in first.items()}
     centres = {site: streams.geometric_median(x * scales[site]) for site, x in first.items()}

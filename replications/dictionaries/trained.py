@@ -27,10 +27,10 @@ from replications.catalogue import store
 from replications.dictionaries import corpus, saelens
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.dictionaries.corpus import Windows
-from replications.dictionaries.recipes import Recipe
+from replications.dictionaries.recipes import BankRecipe
 from replications.dictionaries.sae import Dictionary, Kind
 from replications.dictionaries.stream import Site, Stream
-from replications.dictionaries.train import Plan, Report, Training, check_budget, train
+from replications.dictionaries.train import BankPlan, BlocksDone, Training, check_budget, train
 from replications.errors import Refusal
 from replications.evidence.versions import versions
 from replications.models import load
@@ -40,7 +40,7 @@ from replications.settings import room_params
 MANIFEST, STATISTICS = "manifest.json", "training.safetensors"
 RESAMPLED_AT = (1 / 8, 2 / 8, 3 / 8, 4 / 8)  # of the steps; in the paper 25k, 50k, 75k and 100k of a million
 WARMUP = 0.05  # of the steps
-Key = tuple[str, str, int]  # site name, kind, seed
+DictionaryKey = tuple[str, str, int]  # site name, kind, seed
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Trained:
     `statistics` by the same key: since_fired [h] (tokens, at the end), losses [block]. `manifest` is what lies on disk.
     """
 
-    dictionaries: dict[Key, Dictionary]
-    statistics: dict[Key, dict[str, Tensor]]
+    dictionaries: dict[DictionaryKey, Dictionary]
+    statistics: dict[DictionaryKey, dict[str, Tensor]]
     sites: dict[str, Site]
     manifest: dict[str, Any]
     folder: Path
@@ -85,7 +85,7 @@ class Trained:
 
 def trained(
     loaded: Loaded, *, profile: str, twin_seed: int | None = None, text: Text | None = None, fresh: bool = False,
-    report: Report | None = None, params: Mapping[str, Any] | None = None,
+    report: BlocksDone | None = None, params: Mapping[str, Any] | None = None,
 ) -> Trained:  # fmt: skip
     """The dictionaries of a model, trained or loaded. `twin_seed` says that `loaded` has random weights of that seed.
 
@@ -131,7 +131,7 @@ def layer_of(loaded: Loaded, params: Mapping[str, Any]) -> int:
     return max(1, round(params["depth"] * loaded.entry.n_layers))
 
 
-def plan(loaded: Loaded, params: Mapping[str, Any]) -> list[Plan]:
+def plan(loaded: Loaded, params: Mapping[str, Any]) -> list[BankPlan]:
     """Banks of params.yaml: the residual stream that enters a layer, and the neurons of the MLP just below."""
     layer = layer_of(loaded, params)
     plans = []
@@ -140,7 +140,7 @@ def plan(loaded: Loaded, params: Mapping[str, Any]) -> list[Plan]:
         h = int(bank["width"] * site.width(loaded.hf_model))
         for kind in bank["kinds"]:
             l1 = l1_of(loaded.entry.id, name, params) if kind == "standard" else None
-            plans.append(Plan(site, _recipe(kind, h, tuple(bank["seeds"]), l1, params)))
+            plans.append(BankPlan(site, _recipe(kind, h, tuple(bank["seeds"]), l1, params)))
     return plans
 
 
@@ -155,9 +155,9 @@ def l1_of(model: str, site: str, params: Mapping[str, Any]) -> float:
                       "(L0 in scores.csv)") from None  # fmt: skip
 
 
-def _recipe(kind: Kind, h: int, seeds: tuple[int, ...], l1: float | None, params: Mapping[str, Any]) -> Recipe:
+def _recipe(kind: Kind, h: int, seeds: tuple[int, ...], l1: float | None, params: Mapping[str, Any]) -> BankRecipe:
     steps = params["tokens"] // params["batch"]
-    return Recipe(
+    return BankRecipe(
         kind, h, steps, seeds, k=params["k"], l1=() if l1 is None else (l1,) * len(seeds), lr=params["lr"],
         warmup=int(WARMUP * steps), dead_after=params["dead_after"],
         resample_at=() if l1 is None else tuple(int(steps * share) for share in RESAMPLED_AT),
@@ -183,7 +183,7 @@ def _digest(identity: Mapping[str, Any]) -> str:
 
 
 def _identity(
-    loaded: Loaded, params: Mapping[str, Any], plans: list[Plan], text: Text, twin_seed: int | None
+    loaded: Loaded, params: Mapping[str, Any], plans: list[BankPlan], text: Text, twin_seed: int | None
 ) -> dict[str, Any]:
     """Everything that the numbers depend on."""
     used = ("tokens", "window", "windows_per_block", "batch", "seed", "shares", "characters")
@@ -196,8 +196,8 @@ def _identity(
 
 
 def _train(
-    loaded: Loaded, params: Mapping[str, Any], plans: list[Plan], text: Text, folder: Path,
-    identity: Mapping[str, Any], report: Report | None,
+    loaded: Loaded, params: Mapping[str, Any], plans: list[BankPlan], text: Text, folder: Path,
+    identity: Mapping[str, Any], report: BlocksDone | None,
 ) -> Training:  # fmt: skip
     sites = tuple(dict.fromkeys(each.site for each in plans))
     stream = Stream(loaded.hf_model, text.training(), sites, params["windows_per_block"], params["seed"])
@@ -253,10 +253,10 @@ def _read(folder: Path, sites: dict[str, Site]) -> Trained:
     return Trained(held, statistics, sites, manifest, folder)
 
 
-def _name(key: Key) -> str:
+def _name(key: DictionaryKey) -> str:
     return f"{key[0]}.{key[1]}.{key[2]}"
 
 
-def _key(name: str) -> Key:
+def _key(name: str) -> DictionaryKey:
     site, kind, seed = name.split(".")
     return site, kind, int(seed)

@@ -2,12 +2,13 @@
 
 from pydantic import field_validator
 
-from replications.params import Count, CountOrAll, Fields, Name, Positive, Section
+from replications.params import Count, CountOrAll, Name, Positive, Section
+from replications.records import Record
 
 Sources = dict[Name, dict[Name, Name]]
 
 
-class Rhythm(Fields):
+class Rhythm(Record):
     """As `training.Rhythm`."""
 
     batch: Count
@@ -17,7 +18,7 @@ class Rhythm(Fields):
     max_steps: Count
 
 
-class Rhythms(Fields):
+class Rhythms(Record):
     """`small` is for the tasks with few targets."""
 
     large: Rhythm

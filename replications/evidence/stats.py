@@ -1,4 +1,4 @@
-"""Bootstrap over prompts, the leaves of metrics.json, and how well scores tell two samples apart.
+"""Bootstrap over prompts, the leaves of metrics.json, and statistics of ranks.
 
 What is resampled is a function of averages over prompts, so one matrix of resampling weights serves it all: the same
 draw resamples numerator and denominator of a ratio, and both curves of a crossing, together.
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, mannwhitneyu
+from scipy.stats import binomtest, mannwhitneyu, rankdata
 
 Array = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -80,3 +80,13 @@ def auroc(own: ArrayLike, others: ArrayLike) -> Array:
     """
     own, others = np.asarray(own, dtype=float), np.asarray(others, dtype=float)
     return mannwhitneyu(own, others, method="asymptotic").statistic / (len(own) * len(others))
+
+
+def spearman(a: ArrayLike, b: ArrayLike) -> Array:
+    """Spearman's correlation along the last axis, [...] of arrays [..., n] that broadcast; ties share their mean rank.
+
+    0 where one of them is flat, where scipy's has no number and warns. Sums of ranks are exact; all rows go at once.
+    """
+    left, right = (rankdata(x, axis=-1) - (np.shape(x)[-1] + 1) / 2 for x in (a, b))
+    scale = np.sqrt((left**2).sum(axis=-1) * (right**2).sum(axis=-1))
+    return (left * right).sum(axis=-1) / np.where(scale > 0, scale, np.inf)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from replications.causal.runs import Run, run
+from replications.causal.runs import RecordedRun, run
 from replications.causal.stack import Stack
 from replications.models.load import Loaded
 
@@ -71,7 +71,7 @@ def of(loaded: Loaded) -> Anatomy:
     return anatomy(loaded.hf_model)
 
 
-def recorded(anatomy: Anatomy, ids: Sequence[Sequence[int]], sites: Sequence[str]) -> Run:
+def recorded(anatomy: Anatomy, ids: Sequence[Sequence[int]], sites: Sequence[str]) -> RecordedRun:
     """The unpatched run of equally long rows of token ids."""
     return run(anatomy.stack, torch.tensor(ids, device=anatomy.device), sites=sites)
 

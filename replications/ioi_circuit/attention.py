@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from replications.causal.runs import Run
+from replications.causal.runs import RecordedRun
 from replications.causal.stack import Stack, capped
 from replications.ioi_circuit.anatomy import Anatomy, recorded
 from replications.ioi_circuit.stimuli import CircuitPrompt
@@ -26,7 +26,7 @@ def columns(prompt: CircuitPrompt) -> Mapping[str, int]:
             "END": len(prompt.ids) - 1}  # fmt: skip
 
 
-def between(anatomy: Anatomy, made: Run, where: Mapping[str, int]) -> dict[str, Float[Tensor, "layer head n"]]:
+def between(anatomy: Anatomy, made: RecordedRun, where: Mapping[str, int]) -> dict[str, Float[Tensor, "layer head n"]]:
     """Attention of every head for each of PAIRS; `where` holds for all rows of the run, which must have kept q."""
     scales = score_scales(anatomy.stack, made)
     found: dict[str, list[Tensor]] = {name: [] for name in PAIRS}
@@ -38,7 +38,9 @@ def between(anatomy: Anatomy, made: Run, where: Mapping[str, int]) -> dict[str, 
 
 
 @torch.inference_mode()
-def patterns(stack: Stack, made: Run, layer: int, scale: float, queries: list[int]) -> Float[Tensor, "n head query T"]:
+def patterns(
+    stack: Stack, made: RecordedRun, layer: int, scale: float, queries: list[int]
+) -> Float[Tensor, "n head query T"]:
     """Attention probabilities of one layer from some columns, out of the queries and keys that the run has kept."""
     q, k = made.site("q")[layer][:, queries], made.keys[layer]
     k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)
@@ -48,7 +50,7 @@ def patterns(stack: Stack, made: Run, layer: int, scale: float, queries: list[in
 
 
 @torch.inference_mode()
-def score_scales(stack: Stack, made: Run) -> list[float]:
+def score_scales(stack: Stack, made: RecordedRun) -> list[float]:
     """What each layer multiplies its scores with: it says so to whoever attends for it, here for a single token."""
     scales: list[float] = []
 

@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from replications.causal.runs import Run
+from replications.causal.runs import RecordedRun
 from replications.ioi_circuit.anatomy import Anatomy, seen_through, unembedding
 
 SITES = ("z", "attn_out", "mlp_out")  # what the run must have kept
 
 
 @torch.inference_mode()
-def attribute(anatomy: Anatomy, made: Run, io: Int[Tensor, " n"], s: Int[Tensor, " n"]) -> dict[str, Tensor]:
+def attribute(anatomy: Anatomy, made: RecordedRun, io: Int[Tensor, " n"], s: Int[Tensor, " n"]) -> dict[str, Tensor]:
     """Shares of logit(IO) - logit(S) in nats, n last.
 
     `embed` [n], `bias` [n] (of final norm and unembedding), `attn` [layer, n], `mlp` [layer, n], `heads` [layer, head,
@@ -40,7 +40,7 @@ def attribute(anatomy: Anatomy, made: Run, io: Int[Tensor, " n"], s: Int[Tensor,
     } | {name: head_shares(anatomy, made, where) for name, where in towards.items()}
 
 
-def head_shares(anatomy: Anatomy, made: Run, direction: Float[Tensor, "n d"]) -> Float[Tensor, "layer head n"]:
+def head_shares(anatomy: Anatomy, made: RecordedRun, direction: Float[Tensor, "n d"]) -> Float[Tensor, "layer head n"]:
     """Every head's output at END along a direction of the residual stream; the output bias belongs to no head."""
     shares = []
     for layer, z in enumerate(made.site("z")):

@@ -17,8 +17,8 @@ from torch import Tensor
 from replications.causal import metrics, paths
 from replications.causal.metrics import Metric
 from replications.causal.paths import Receivers
-from replications.causal.runs import Run
-from replications.causal.stack import Attend, Edit, Stack
+from replications.causal.runs import RecordedRun
+from replications.causal.stack import Attend, Stack, Touch
 from replications.ioi_circuit.anatomy import Anatomy, Head, recorded
 from replications.ioi_circuit.attention import columns
 from replications.ioi_circuit.stimuli import CircuitPrompt
@@ -31,8 +31,8 @@ class Group:
     """Prompts of one shape, their own run (clean) and that of their twins (abc), with what paths are made of."""
 
     prompts: Sequence[CircuitPrompt]
-    clean: Run
-    abc: Run
+    clean: RecordedRun
+    abc: RecordedRun
     metric: Metric
 
 
@@ -118,7 +118,7 @@ def twin_means(groups: Sequence[Group], heads: Sequence[Head]) -> dict[Hashable,
 
 
 @torch.inference_mode()
-def knocked_out(anatomy: Anatomy, ids: Sequence[Sequence[int]], means: Means, sites: Sequence[str]) -> Run:
+def knocked_out(anatomy: Anatomy, ids: Sequence[Sequence[int]], means: Means, sites: Sequence[str]) -> RecordedRun:
     """The run of equally long rows in which these heads put out a fixed z at END (mean ablation)."""
     stack = KnockedOut(anatomy.stack.model, means, len(ids[0]))
     made = recorded(Anatomy(stack, anatomy.w_o), ids, sites)
@@ -134,7 +134,7 @@ def knocked_group(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], means: Mea
     return _group(anatomy, prompts, clean, abc)
 
 
-def _group(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], clean: Run, abc: Run) -> Group:
+def _group(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], clean: RecordedRun, abc: RecordedRun) -> Group:
     """Of the twins only z is needed; the rest would take most of the memory."""
     slim = replace(abc, resid_pre=[], keys=[], values=[])
     return Group(prompts, clean, slim, metrics.logit_diff(answers(prompts, anatomy.device)))
@@ -149,7 +149,7 @@ class KnockedOut(Stack):
 
     def layer(
         self, index: int, hidden: Tensor, rotary: tuple[Tensor, Tensor] | None, attend: Attend,
-        edits: Mapping[str, Edit] = {},
+        edits: Mapping[str, Touch] = {},
     ) -> Float[Tensor, "token d_model"]:  # fmt: skip
         """One layer, whose heads at `index` are overwritten after they have attended."""
 

@@ -31,7 +31,7 @@ from replications.ioi_circuit.measure import Findings, Stimuli
 from replications.models.load import Loaded, encoder
 from replications.models.twins import measure_twins
 from replications.settings import room_params
-from replications.stimuli.language import Stimuli as Language
+from replications.stimuli.language import LanguageStimuli as Language
 from replications.stimuli.language import load_stimuli
 
 ROOM = "ioi_circuit"

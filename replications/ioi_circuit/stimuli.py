@@ -69,7 +69,7 @@ class PromptSet:
 
 
 @dataclass(frozen=True)
-class Frame:
+class TemplateFrame:
     """A template and the (place, object) pairs that give it one and the same `layout`: token of A, B, S and length."""
 
     number: int
@@ -127,7 +127,7 @@ def locate(encoded: Encoded, starts: dict[str, int], names: Sequence[str]) -> tu
     return (*places, len(encoded.ids))
 
 
-def frame(number: int, template: str, grammar: Grammar, names: Sequence[str], encode: Encoder) -> Frame:
+def frame(number: int, template: str, grammar: Grammar, names: Sequence[str], encode: Encoder) -> TemplateFrame:
     """The template with the largest set of fillers that share one layout. Refuses a template that has none."""
     used = {field for _, field, _, _ in Formatter().parse(template)}
     places = grammar.places if "place" in used else [""]
@@ -143,11 +143,11 @@ def frame(number: int, template: str, grammar: Grammar, names: Sequence[str], en
         raise Refusal(f"template {number} ({template!r}) splits its names into several tokens with this model's "
                       "tokenizer: the words before them should let a name be one token")  # fmt: skip
     layout = max(groups, key=lambda key: len(groups[key]))
-    return Frame(number, template, groups[layout], layout)
+    return TemplateFrame(number, template, groups[layout], layout)
 
 
 def make_prompt(
-    frame: Frame, order: str, names: Sequence[str], filler: tuple[str, str], encode: Encoder, prefix: str
+    frame: TemplateFrame, order: str, names: Sequence[str], filler: tuple[str, str], encode: Encoder, prefix: str
 ) -> CircuitPrompt | str:
     """One prompt and its twin from IO, S and three other names, or the reason why this combination cannot be used."""
     io, s, *others = names
@@ -175,7 +175,7 @@ def prepended(prompt: CircuitPrompt, sentence: str, encode: Encoder) -> tuple[in
 
 
 def _draw(
-    frames: Sequence[Frame], names: list[str], i: int, rng: np.random.Generator, encode: Encoder, prefix: str
+    frames: Sequence[TemplateFrame], names: list[str], i: int, rng: np.random.Generator, encode: Encoder, prefix: str
 ) -> CircuitPrompt | str:
     """The i-th prompt with fresh fillers: template and name order follow from i, so that both stay balanced."""
     count = len(frames)

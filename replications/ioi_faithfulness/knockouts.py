@@ -25,7 +25,7 @@ from replications.evidence.stats import Array
 from replications.ioi_circuit.stimuli import CircuitPrompt
 from replications.ioi_faithfulness.circuits import Head, Node
 
-Tables = Float[Tensor, "n T ..."]  # what a site writes, by prompt and column
+PromptTables = Float[Tensor, "n T ..."]  # what a site writes, by prompt and column
 ROWS = 32  # prompts at a time
 SETS = 256  # knock-out tables in memory at a time
 
@@ -133,8 +133,8 @@ class Twins:
     last layer at END of each prompt's own twin.
     """
 
-    z: dict[str, list[Tables]]
-    mlp: list[Tables]
+    z: dict[str, list[PromptTables]]
+    mlp: list[PromptTables]
     states: Float[Tensor, "n d_model"]
 
 
@@ -163,7 +163,7 @@ def run_twins(stack: Stack, prompts: Sequence[CircuitPrompt], twins: Sequence[Ci
     return found
 
 
-def _add(sums: list[Tables], weights: Float[Tensor, "n r"], values: list[Float[Tensor, "r T ..."]]) -> None:
+def _add(sums: list[PromptTables], weights: Float[Tensor, "n r"], values: list[Float[Tensor, "r T ..."]]) -> None:
     """Add the weighted values to each layer's sum."""
     for layer, value in enumerate(values):
         part = torch.einsum("nr,r...->n...", weights, value)
@@ -174,7 +174,7 @@ def _add(sums: list[Tables], weights: Float[Tensor, "n r"], values: list[Float[T
 
 
 @torch.inference_mode()
-def without_mlps(bench: Bench, means: list[Tables], layers: Sequence[int]) -> Array:
+def without_mlps(bench: Bench, means: list[PromptTables], layers: Sequence[int]) -> Array:
     """Logit differences [n] with the MLPs of these layers replaced by their means, at all positions (appendix J)."""
     base, n, width = bench.model.run, len(bench.prompts), bench.model.run.frame.width
     rows = torch.arange(n, device=base.asked.device)

@@ -37,7 +37,8 @@ from replications.models.load import Loaded, encoder
 from replications.models.twins import measure_twins
 from replications.places import upstream
 from replications.settings import DATA, room_params
-from replications.stimuli.language import Stimuli, load_stimuli
+from replications.stimuli.language import LanguageStimuli as Stimuli
+from replications.stimuli.language import load_stimuli
 
 ROOM, SOURCE = "ioi_faithfulness", "ioi_circuit"
 

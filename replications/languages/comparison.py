@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from replications.errors import Refusal
 from replications.evidence import stats
 from replications.evidence.run import TABLES, write_tables
-from replications.evidence.stats import Array
+from replications.evidence.stats import Array, spearman
 from replications.files import read_table
 
 PARALLEL = "pud-"
@@ -69,13 +68,6 @@ def read(folder: Path) -> dict[Key, pd.DataFrame]:
     if not set.intersection(*(set(table.index) for table in found.values())):
         raise Refusal(f"{folder}: no sentence was measured in every language; they should be drawn with the same seed")
     return found
-
-
-def spearman(a: Array, b: Array) -> Array:
-    """Spearman's correlation of two curves, draw by draw: [draws, layers] each. 0 where one of them is flat."""
-    a, b = (rankdata(x, axis=1) - (x.shape[1] + 1) / 2 for x in (a, b))
-    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return (a * b).sum(axis=1) / np.where(scale > 0, scale, np.inf)
 
 
 def _curve(table: pd.DataFrame, weights: Array) -> Array:

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from replications.causal.cells import ALL
-from replications.causal.runs import Run, run
+from replications.causal.runs import RecordedRun, run
 from replications.causal.stack import Stack
 from replications.causal.sweep import Edit, Tracks, answer_states
 from replications.errors import Refusal
@@ -59,14 +59,14 @@ def prompts(
     return Prompts(torch.tensor(rows), mask, answers, torch.tensor(nouns), torch.tensor(verbs))
 
 
-def base_run(stack: Stack, made: Prompts) -> Run:
+def base_run(stack: Stack, made: Prompts) -> RecordedRun:
     """The unedited run; its `resid_pre[l][:, -1]` are the predicting states that enter layer l."""
     return run(stack, made.tokens, made.mask)
 
 
 @torch.inference_mode()
 def edited(
-    stack: Stack, base: Run, made: Prompts, layer: int, states: Float[Tensor, "conditions n d"]
+    stack: Stack, base: RecordedRun, made: Prompts, layer: int, states: Float[Tensor, "conditions n d"]
 ) -> Float[Tensor, "2 conditions n"]:
     """What is predicted (see `unedited`) under every condition: what the predicting state at `layer` is replaced by."""
     conditions, n = states.shape[:2]
@@ -83,7 +83,7 @@ def edited(
 
 
 @torch.inference_mode()
-def unedited(stack: Stack, base: Run, made: Prompts) -> Float[Tensor, "2 n"]:
+def unedited(stack: Stack, base: RecordedRun, made: Prompts) -> Float[Tensor, "2 n"]:
     """Of every prompt, nats: log P(word), and the log odds of all verbs against all nouns."""
     return _predicted(stack, base.answer_state, made, torch.arange(len(made.answers)))
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from replications.evidence import stats
-from replications.evidence.stats import Array
+from replications.evidence.stats import Array, spearman
 from replications.layer_probing import control_tasks, quantities
-from replications.layer_probing.quantities import Resampling, Tree
+from replications.layer_probing.quantities import Branch, Resampling
 from replications.layer_probing.stimuli import Words
 
 Arrays = dict[str, NDArray[Any]]
@@ -64,9 +63,9 @@ class Outcome:
         return cls({}, {}, {}, {}, {}, seeds, {})
 
 
-def of(outcome: Outcome, params: dict[str, Any]) -> tuple[Tree, pd.DataFrame]:
+def of(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame]:
     """Estimates, and a frame task, series, layer, value, ci_low, ci_high, n of the same curves."""
-    tree: Tree = {}
+    tree: Branch = {}
     frames = []
     for corpus, found in outcome.series.items():
         part, curves = _treebank(found, outcome.words[corpus], outcome.seeds, params)
@@ -111,7 +110,7 @@ def _sentences(outcome: Outcome) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _treebank(found: Arrays, held: Held, seeds: int, params: dict[str, Any]) -> tuple[Tree, dict[str, pd.DataFrame]]:
+def _treebank(found: Arrays, held: Held, seeds: int, params: dict[str, Any]) -> tuple[Branch, dict[str, pd.DataFrame]]:
     sampled = quantities.resampling(held.test_sentences, seeds, resamples=params["resamples"], seed=params["seed"])
     tree, frames = {}, {}
     for task, labels in held.words.labels.items():
@@ -128,7 +127,7 @@ def _treebank(found: Arrays, held: Held, seeds: int, params: dict[str, Any]) -> 
     return tree, frames
 
 
-def _task(own: Arrays, common: NDArray[np.bool_], sampled: Resampling, held: Held) -> tuple[Tree, dict[str, Array]]:
+def _task(own: Arrays, common: NDArray[np.bool_], sampled: Resampling, held: Held) -> tuple[Branch, dict[str, Array]]:
     accuracy = sampled.means(own["task"])
     majority = sampled.means(common[None, None])
     best = accuracy.max(axis=1)
@@ -159,7 +158,7 @@ def _below(found: Arrays, sampled: Resampling) -> dict[str, Any]:
     return stats.interval(pos - deps, sampled.n)
 
 
-def _bits(own: Arrays, held: Held, n_classes: int, params: dict[str, Any]) -> tuple[Tree, dict[str, Array]]:
+def _bits(own: Arrays, held: Held, n_classes: int, params: dict[str, Any]) -> tuple[Branch, dict[str, Array]]:
     sentences = held.words.sentence[held.keep][held.train]
     sampled = quantities.resampling(sentences, 1, resamples=params["resamples"], seed=params["seed"])
     bits, control = (sampled.means(own[f"{row}.bits"][:, None]) for row in ("task", "control"))
@@ -167,7 +166,7 @@ def _bits(own: Arrays, held: Held, n_classes: int, params: dict[str, Any]) -> tu
     return tree, {"bits": bits, "bits, control task": control}
 
 
-def _pair(outcome: Outcome, params: dict[str, Any]) -> tuple[Tree, pd.DataFrame]:
+def _pair(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame]:
     """Noun against verb on the test types; the layer of the article's sentences is chosen on the dev types."""
     pair, n = outcome.pair, len(outcome.types["test"])
     seeds = pair["test.task"].shape[1]
@@ -188,7 +187,7 @@ def _pair(outcome: Outcome, params: dict[str, Any]) -> tuple[Tree, pd.DataFrame]
     return {"noun_verb": tree, "article": article}, pd.concat([frame, quantities.table(curves, 1)])
 
 
-def _article(verb: NDArray[Any], sampled: Resampling, chosen: int) -> tuple[Tree, dict[str, Array]]:
+def _article(verb: NDArray[Any], sampled: Resampling, chosen: int) -> tuple[Branch, dict[str, Array]]:
     """P(verb) of the article's word as noun and as verb by layer, over seeds alone: [layers, seeds, 2]."""
     noun, as_verb = (np.einsum("rs,ls->rl", sampled.seeds, verb[:, :, place]) for place in (0, 1))
     tree = {
@@ -202,7 +201,7 @@ def _article(verb: NDArray[Any], sampled: Resampling, chosen: int) -> tuple[Tree
     return tree, {"P(verb), water as noun": noun, "P(verb), water as verb": as_verb}
 
 
-def _use(outcome: Outcome, params: dict[str, Any]) -> tuple[Tree, pd.DataFrame]:
+def _use(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame]:
     """Nats lost by each removal, over its random control, of log P(word) and of the log odds of the word's class.
 
     Curves stand at the edited layers.
@@ -214,14 +213,12 @@ def _use(outcome: Outcome, params: dict[str, Any]) -> tuple[Tree, pd.DataFrame]:
                    for name in ("means", "means_random", "inlp", "inlp_random")} for place in (0, 1))  # fmt: skip
     clean = {name: stats.interval(sampled.means(use["clean"][:1, None, place])[:, 0], n)
              for place, name in enumerate(("log_p_clean", "class_odds_clean"))}  # fmt: skip
-    tree: Tree = dict(clean)
+    tree: Branch = dict(clean)
     for name in REMOVALS:
         tree[name] = _lost(word, name, layers, n) | {"class_odds": _lost(odds, name, layers, n)}
     for name in ("rank", "probe", "probe_inlp", "probe_random"):
         tree[name] = {str(layer): stats.leaf(float(value), n=n) for layer, value in zip(layers, use[name], strict=True)}
-    tree["accuracy_and_loss"] = stats.interval(
-        _rank_correlation(use["probe"], word["inlp"] - word["inlp_random"]), len(layers)
-    )
+    tree["accuracy_and_loss"] = stats.interval(spearman(use["probe"], word["inlp"] - word["inlp_random"]), len(layers))
     named = {
         f"{what}, {name}": draws for what, of in {"word": word, "class": odds}.items() for name, draws in of.items()
     }
@@ -229,7 +226,7 @@ def _use(outcome: Outcome, params: dict[str, Any]) -> tuple[Tree, pd.DataFrame]:
     return tree, frame.assign(layer=frame["layer"].map(dict(enumerate(layers.tolist()))))
 
 
-def _lost(draws: Mapping[str, Array], name: str, layers: NDArray[np.int64], n: int) -> Tree:
+def _lost(draws: Mapping[str, Array], name: str, layers: NDArray[np.int64], n: int) -> Branch:
     """What a removal costs, and how much more than a random one; draws [1 + resamples, layers], nats."""
     lost, random = draws[name], draws[f"{name}_random"]
     excess = lost - random
@@ -240,13 +237,5 @@ def _lost(draws: Mapping[str, Array], name: str, layers: NDArray[np.int64], n: i
     }  # fmt: skip
 
 
-def _at(draws: Array, layers: NDArray[np.int64], n: int) -> Tree:
+def _at(draws: Array, layers: NDArray[np.int64], n: int) -> Branch:
     return {str(layer): stats.interval(draws[:, place], n) for place, layer in enumerate(layers)}
-
-
-def _rank_correlation(fixed: NDArray[Any], draws: Array) -> Array:
-    """Spearman's correlation of one list with every row of draws."""
-    a, b = rankdata(fixed), rankdata(draws, axis=1)
-    a, b = a - a.mean(), b - b.mean(axis=1, keepdims=True)
-    scale = np.sqrt((a**2).sum() * (b**2).sum(axis=1))
-    return (b @ a) / np.where(scale > 0, scale, np.inf)

@@ -18,7 +18,7 @@ from replications.errors import Unavailable
 
 TAGS = ("NOUN", "VERB")
 MINIMUM = 200  # word types
-Place = tuple[Tree, int]
+Occurrence = tuple[Tree, int]
 
 
 def noun_verb(
@@ -42,9 +42,9 @@ def noun_verb(
     return make_task("noun_verb", language, splits, corpora=(treebanks.dataset_of(key, language),))
 
 
-def ambiguous(trees: Iterable[Tree]) -> dict[str, dict[str, list[Place]]]:
+def ambiguous(trees: Iterable[Tree]) -> dict[str, dict[str, list[Occurrence]]]:
     """Word type (in small letters, letters only) -> tag -> its places; types that occur as noun and as verb."""
-    found: dict[str, dict[str, list[Place]]] = defaultdict(lambda: {tag: [] for tag in TAGS})
+    found: dict[str, dict[str, list[Occurrence]]] = defaultdict(lambda: {tag: [] for tag in TAGS})
     for tree in trees:
         for index, (word, tag) in enumerate(zip(tree.words, tree.upos, strict=True)):
             if tag in TAGS and word.isalpha() and len(word) > 1:
@@ -52,13 +52,13 @@ def ambiguous(trees: Iterable[Tree]) -> dict[str, dict[str, list[Place]]]:
     return {word: places for word, places in found.items() if all(places.values())}
 
 
-def drawn(word: str, places: dict[str, list[Place]], seed: int, per_type: int) -> list[Sentence]:
+def drawn(word: str, places: dict[str, list[Occurrence]], seed: int, per_type: int) -> list[Sentence]:
     """The word's sentences: equally many as noun and as verb, named "<sentence>:<word's number>"."""
     count = min(per_type, *map(len, places.values()))
     draw = random.Random(f"{seed}/{word}")
     return [_sentence(place, tag) for tag in TAGS for place in draw.sample(places[tag], count)]
 
 
-def _sentence(place: Place, tag: str) -> Sentence:
+def _sentence(place: Occurrence, tag: str) -> Sentence:
     tree, index = place
     return Sentence(f"{tree.id}:{index + 1}", tree.words, (Target((index, index + 1), None, (tag,)),))

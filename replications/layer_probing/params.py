@@ -2,10 +2,11 @@
 
 from pydantic import model_validator
 
-from replications.params import Count, Fields, Name, Positive, Section
+from replications.params import Count, Name, Positive, Section
+from replications.records import Record
 
 
-class Sources(Fields):
+class Sources(Record):
     """Treebank by language: the language's own, and the one that is the same everywhere."""
 
     own: dict[Name, Name]
@@ -20,7 +21,7 @@ class Sources(Fields):
         return self
 
 
-class Size(Fields):
+class Size(Record):
     """Sentences."""
 
     train: Count

@@ -18,7 +18,7 @@ from replications.evidence import stats
 from replications.evidence.stats import Array
 from replications.probing import series
 
-Tree = dict[str, Any]
+Branch = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ def resampling(group: ArrayLike, seeds: int, *, resamples: int, seed: int) -> Re
     )
 
 
-def by_layer(draws: Array, n: int, first: int = 0) -> Tree:
+def by_layer(draws: Array, n: int, first: int = 0) -> Branch:
     """{layer: Estimate} of draws [1 + resamples, layers]."""
     return {str(first + layer): stats.interval(draws[:, layer], n) for layer in range(draws.shape[1])}
 
 
-def curve(accuracy: Array, n: int) -> Tree:
+def curve(accuracy: Array, n: int) -> Branch:
     """What a series of probes says: accuracy and marginal gain by layer, the best layer, and where the gain is made.
 
     The gain of a layer is what it adds to the best layer before it; `gain_depth` is the mean depth of these gains, as a
@@ -81,7 +81,7 @@ def curve(accuracy: Array, n: int) -> Tree:
     }  # fmt: skip
 
 
-def where_gained(best: Array, n: int) -> Tree:
+def where_gained(best: Array, n: int) -> Branch:
     """Depth of the mean gain and share of it in the first half and third; nothing where nothing is gained."""
     layers = best.shape[1] - 1
     if best[0, -1] <= best[0, 0]:
@@ -93,7 +93,7 @@ def where_gained(best: Array, n: int) -> Tree:
     }
 
 
-def selectivity(accuracy: Array, control: Array, n: int) -> Tree:
+def selectivity(accuracy: Array, control: Array, n: int) -> Branch:
     """Task minus control task by layer, at the layer of the best accuracy, and the layer where it is largest."""
     difference = accuracy - control
     layers, rows = accuracy.shape[1] - 1, np.arange(len(accuracy))
@@ -115,7 +115,7 @@ def selectivity(accuracy: Array, control: Array, n: int) -> Tree:
     }
 
 
-def description_length(bits: Array, control: Array, n_classes: int, n: int) -> Tree:
+def description_length(bits: Array, control: Array, n_classes: int, n: int) -> Branch:
     """Bits per word of task and control task by layer, from draws; compression is the uniform code over the task's."""
     uniform = float(np.log2(n_classes))
     rows, shortest = np.arange(len(bits)), bits.argmin(axis=1)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from replications.stimuli.spans import Span
+
 MASKS = ("<mask>", "[MASK]")  # stood for hidden words in training, whether or not the vocabulary marks them
 BLANKS = " \n\t▁"
 MARKUP = re.compile(
@@ -20,8 +22,6 @@ MARKUP = re.compile(
     r"|tbody|td|tfoot|th|thead|tr|u|ul)>"
 )
 AROUND = 20  # characters on either side that a refusal quotes
-
-Span = tuple[int, int]
 
 
 @lru_cache(maxsize=4)

@@ -17,12 +17,10 @@ from replications.catalogue import entries, folders
 from replications.catalogue.entries import ModelEntry
 from replications.errors import Refusal
 from replications.models import control_tokens, families, weights
-from replications.stimuli.spans import Encoded, Encoder
+from replications.stimuli.spans import Encoded, Encoder, Span
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,11 @@ DISTILBERT = {
 STEPS = ("Cast", "Mul")  # what the quantiser puts between a product and its bias
 SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("cls", "sep", "pad", "unk", "mask")}
 
-Array = NDArray[Any]
+GraphArray = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Node:
+class GraphNode:
     """One operation: its type, and the names of the values that it reads and writes."""
 
     operation: str
@@ -59,8 +59,8 @@ class Graph:
     """The operations, and the stored tensors (float32 and 8-bit ones) by name."""
 
     name: str
-    nodes: list[Node]
-    tensors: dict[str, Array]
+    nodes: list[GraphNode]
+    tensors: dict[str, GraphArray]
 
     def dequantised(self, weight: str) -> NDArray[np.float32]:
         """The float32 tensor that is stored as `weight`_quantized. Refuses scales other than one per tensor."""
@@ -91,10 +91,10 @@ def read(path: Path, name: str) -> Graph:
     return Graph(name, nodes, tensors)
 
 
-def _node(stored: NodeProto) -> Node:
+def _node(stored: NodeProto) -> GraphNode:
     if not stored.output:
         raise ValueError("an operation should write a value")
-    return Node(_text(stored.op_type), [*map(_text, stored.input)], [*map(_text, stored.output)])
+    return GraphNode(_text(stored.op_type), [*map(_text, stored.input)], [*map(_text, stored.output)])
 
 
 def _text(stored: str | bytes) -> str:
@@ -104,7 +104,7 @@ def _text(stored: str | bytes) -> str:
     return stored
 
 
-def _tensor(stored: TensorProto) -> Array:
+def _tensor(stored: TensorProto) -> GraphArray:
     """The values, whichever way they are stored; other files are not looked into, wherever they lie."""
     from onnx import numpy_helper
 
@@ -145,7 +145,7 @@ def _linear_weights(graph: Graph) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _adder(graph: Graph, product: Node, reader: dict[str, Node]) -> Node | None:
+def _adder(graph: Graph, product: GraphNode, reader: dict[str, GraphNode]) -> GraphNode | None:
     """What reads a product after it was cast back to float and multiplied by both scales. Refuses a circle."""
     after, seen = reader.get(product.outputs[0]), set()
     while after is not None and after.operation in STEPS:

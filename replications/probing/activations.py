@@ -115,7 +115,7 @@ def extract(
     pooling: Pooling = "all",
     separator: str = " ",
     cache: Path | None = None,
-    limits: wordpieces.Limits = wordpieces.LIMITS,
+    limits: wordpieces.PieceLimits = wordpieces.LIMITS,
 ) -> Activations:
     """States of all words of all sentences, from disk where they are there already.
 

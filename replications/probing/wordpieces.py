@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from replications.errors import Refusal
-from replications.models.load import Loaded, Span, encode_with_offsets
-from replications.stimuli.spans import Encoded, trimmed
+from replications.models.load import Loaded, encode_with_offsets
+from replications.stimuli.spans import Encoded, Span, trimmed
 
 MAX_PIECES = 512  # Tenney et al. 2019: 512 word pieces per sentence
 LIMITS = {"lost": 0.02, "merged": 0.2}  # shares of words above which a tokenizer is refused: it does not fit the words
-Limits = Mapping[str, float]
+PieceLimits = Mapping[str, float]
 SPACELESS = ("zh", "ja", "th", "lo", "km", "my")  # languages written without blanks between words
 
 
@@ -53,7 +53,7 @@ def align_all(
     *,
     separator: str = " ",
     limit: int = MAX_PIECES,
-    limits: Limits = LIMITS,
+    limits: PieceLimits = LIMITS,
 ) -> list[Pieces]:
     """`align` for many sentences. Refuses a tokenizer that loses or merges more of all words than `limits` say."""
     texts = [separator.join(words) for words in sentences]
@@ -110,7 +110,9 @@ def _overlapped(span: Span, starts: list[int], words: Sequence[str]) -> list[int
     return [word for word in reached if starts[word] < span[1] and starts[word] + len(words[word]) > span[0]]
 
 
-def _refuse_misfit(sentences: Sequence[Sequence[str]], aligned: Sequence[Pieces], model: str, limits: Limits) -> None:
+def _refuse_misfit(
+    sentences: Sequence[Sequence[str]], aligned: Sequence[Pieces], model: str, limits: PieceLimits
+) -> None:
     total = sum(map(len, sentences))
     for what, share in limits.items():
         found = [(row, word) for row, one in enumerate(aligned) for word in getattr(one, what)]

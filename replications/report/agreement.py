@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from replications.claims.schema import Claim
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.params import Positive
+from replications.records import Record
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,26 +24,23 @@ if TYPE_CHECKING:
 TOLERANCES = Path("data/numerical_tolerances.yaml")
 KEYS = ["replication", "claim", "model", "language"]
 ABSOLUTE = 1e-6  # what six significant digits leave of a value that should be 0
-Positive = Field(gt=0, allow_inf_nan=False)
 
 
-class Kind(BaseModel):
+class Tolerance(Record):
     """What a value may move by: a share of its 95 % interval's width, or of itself where it has none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    of_interval: float = Positive
-    relative: float = Positive
+    of_interval: Positive
+    relative: Positive
     reason: str = Field(min_length=1)
 
 
-class Tolerances(BaseModel):
+class Tolerances(Record):
     """Kinds of difference by name, and the kind of every room."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    kinds: dict[Literal["rounding", "retraining"], Kind]
+    kinds: dict[Literal["rounding", "retraining"], Tolerance]
     rooms: dict[str, Literal["rounding", "retraining"]]
 
-    def of(self, room: str) -> Kind:
+    def of(self, room: str) -> Tolerance:
         """Refuses a room that states none."""
         if room not in self.rooms:
             raise Refusal(f"{TOLERANCES} has no line for {room}: say whether it is rounding or retraining")
@@ -67,11 +66,7 @@ class Shift:
 
 def load_tolerances(root: Path) -> Tolerances:
     """Refuses a malformed file, naming the field."""
-    try:
-        return Tolerances.model_validate(read_yaml(root / TOLERANCES))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Refusal(f"{root / TOLERANCES}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return read_yaml(root / TOLERANCES, Tolerances)
 
 
 def committed(root: Path) -> pd.DataFrame:
@@ -98,7 +93,7 @@ def shifts(before: pd.DataFrame, after: pd.DataFrame, claims: dict[str, Claim], 
     ]
 
 
-def _shift(place: tuple[str, ...], old: dict, new: dict, claim: Claim | None, kind: Kind) -> Shift:
+def _shift(place: tuple[str, ...], old: dict, new: dict, claim: Claim | None, kind: Tolerance) -> Shift:
     verdicts = str(old.get("verdict", "")), str(new.get("verdict", ""))
     pairs = list(zip(_numbers(old.get("measured")), _numbers(new.get("measured")), strict=False))
     moved = max((abs(a - b) for a, b in pairs), default=math.nan)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from replications.claims.compare import Region, as_text, region
+from replications.claims.ledger import VerdictRow
 from replications.claims.schema import Claim
 from replications.files import read_json, write_text
 from replications.report.escape import html
 
-Row = dict[str, Any]
-Panel = tuple[Claim, list[Row]]
+Panel = tuple[Claim, list[VerdictRow]]
 NUMERIC = ("within", "at_least", "at_most", "sign")
 # Okabe and Ito's blue and vermilion, which the colour-blind can tell apart; see plots.py.
 VERDICT_COLOURS = {"holds": "#0072b2", "fails": "#d55e00", "inconclusive": "#8c8c8c"}
@@ -31,7 +31,7 @@ TICKS = 6  # at most
 
 
 @dataclass(frozen=True)
-class Place:
+class PanelPlace:
     """Where the runs of a panel stand on the page (pixels, from the upper left), and the numbers its axis spans."""
 
     left: float
@@ -49,7 +49,7 @@ class Place:
         return self.top + (line + 0.5) * LINE
 
 
-def panels(claims: list[Claim], rows: list[Row]) -> list[Panel]:
+def panels(claims: list[Claim], rows: list[VerdictRow]) -> list[Panel]:
     """The claims with a numeric general form that was measured somewhere, each with its rows of the verdict table."""
     numeric = [claim for claim in claims if claim.general and claim.general.comparison in NUMERIC]
     return [(claim, part) for claim in numeric if (part := _measured(claim, rows))]
@@ -77,14 +77,14 @@ def forest(path: Path, room: str, asked: list[Panel]) -> Path:
     for line in lines:
         runs = top + TEXT * (1 + max(len(_statement(claim)) for claim, _ in line)) + 6
         for column, (claim, rows) in enumerate(line):
-            drawn += _panel(Place(column * COLUMN, runs, *_limits(rows, region(claim.general))), claim, rows)
+            drawn += _panel(PanelPlace(column * COLUMN, runs, *_limits(rows, region(claim.general))), claim, rows)
         top = runs + LINE * max(len(rows) for _, rows in line) + AXIS
     size = f'width="{COLUMNS * COLUMN}" height="{top}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="DejaVu Sans, Verdana, Arial, sans-serif">'
     return write_text(path, "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *drawn, "</svg>\n"]))
 
 
-def _measured(claim: Claim, rows: list[Row]) -> list[Row]:
+def _measured(claim: Claim, rows: list[VerdictRow]) -> list[VerdictRow]:
     """The claim's rows on other models and languages that have a number."""
     mine = [row for row in rows if row["claim"] == claim.id and row["verdict"] in VERDICT_COLOURS]
     return [row for row in mine if _is_number(row["measured"])]
@@ -101,7 +101,7 @@ def _interval(low: float | None, high: float | None) -> tuple[float, float] | No
     return (-math.inf if math.isnan(low) else low), (math.inf if math.isnan(high) else high)
 
 
-def _ends(claim: Claim, tree: Any) -> Row:
+def _ends(claim: Claim, tree: Any) -> VerdictRow:
     """Of the interval of the claim's quantity in the control's tree."""
     (path,) = claim.general.quantities
     for key in path.split("."):
@@ -128,7 +128,7 @@ def _title(room: str) -> Iterator[str]:
     yield from (_rect(x, y - 7, 24, 14, REGION), _text(x + 32, y + 4, "satisfies the claim", 12))
 
 
-def _panel(place: Place, claim: Claim, rows: list[Row]) -> Iterator[str]:
+def _panel(place: PanelPlace, claim: Claim, rows: list[VerdictRow]) -> Iterator[str]:
     """One claim: its statement and what is asked above the runs, a line per run, what satisfies it shaded."""
     lines, x = _statement(claim), place.left + MARGIN
     for number, line in enumerate(reversed(lines)):  # headings stand on their panels
@@ -141,7 +141,7 @@ def _panel(place: Place, claim: Claim, rows: list[Row]) -> Iterator[str]:
         yield from _run(place, line, row)
 
 
-def _run(place: Place, line: int, row: Row) -> Iterator[str]:
+def _run(place: PanelPlace, line: int, row: VerdictRow) -> Iterator[str]:
     """One run: the twin's diamond a little below the dot, so that intervals that overlap can be told apart."""
     if _is_number(row["control"]):
         y = place.y(line + 0.25)
@@ -154,7 +154,7 @@ def _run(place: Place, line: int, row: Row) -> Iterator[str]:
     yield _dot(place.x(row["measured"]), y, colour)
 
 
-def _axis(place: Place, wanted: Region, lines: int) -> Iterator[str]:
+def _axis(place: PanelPlace, wanted: Region, lines: int) -> Iterator[str]:
     """The shaded region, a thin line at 0, and the axis below the runs with its ticks."""
     top, bottom = place.y(-0.5), place.y(lines - 0.5)
     left, right = place.x(wanted.low), place.x(wanted.high)
@@ -177,7 +177,7 @@ def ticks(low: float, high: float) -> list[float]:
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
 
 
-def _limits(rows: list[Row], wanted: Region) -> tuple[float, float]:
+def _limits(rows: list[VerdictRow], wanted: Region) -> tuple[float, float]:
     """What the axis spans: all intervals of trained models, the region's edges and 0, with a margin."""
     ends = [row[key] for row in rows for key in ("measured", "ci_low", "ci_high")]
     values = [end for end in (*ends, wanted.low, wanted.high, 0.0) if _is_number(end)]

@@ -13,7 +13,7 @@ from typing import Any
 from replications.files import write_text
 from replications.report.escape import html as escape
 
-Tree = Mapping[str, Any]
+PageTree = Mapping[str, Any]
 
 INDEX = "index.html"
 INSIDE, OUTSIDE = "#0072b2", "#b5b5b5"
@@ -27,13 +27,13 @@ mark{border-radius:2px}figure{margin:.4em 0}figcaption{color:#595959;font-size:.
 BAR, TALL = 8, 48  # of a histogram: pixels of a bar
 
 
-def write_page(path: Path, title: str, introduction: str, cards: Sequence[Tree]) -> Path:
+def write_page(path: Path, title: str, introduction: str, cards: Sequence[PageTree]) -> Path:
     """Write the page, which leads back to the index beside it; every text is escaped."""
     parts = [f'<p><a href="{INDEX}">All pages of this model</a></p>', f"<p>{escape(introduction)}</p>"]
     return write_text(path, _page(title, [*parts, *(_card(card) for card in cards)]))
 
 
-def write_index(path: Path, title: str, introduction: str, pages: Mapping[str, tuple[str, Sequence[Tree]]]) -> Path:
+def write_index(path: Path, title: str, introduction: str, pages: Mapping[str, tuple[str, Sequence[PageTree]]]) -> Path:
     """Write a page that leads to every card of the pages beside it: title and cards by file name."""
     parts = [f"<p>{escape(introduction)}</p>"]
     for name, (heading, cards) in pages.items():
@@ -52,7 +52,7 @@ def _page(title: str, parts: Sequence[str]) -> str:
     )
 
 
-def _card(card: Tree) -> str:
+def _card(card: PageTree) -> str:
     facts = [*card["facts"], *((name, "  ".join(map(repr, card[name]))) for name in ("promotes", "suppresses"))]
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts if text)
     shown, number = "".join(map(_context, card["contexts"])), card["feature"]
@@ -61,7 +61,7 @@ def _card(card: Tree) -> str:
     return f'<article id="f{number}">{head}<dl>{rows}</dl>{bars}<ol>{shown}</ol></article>'
 
 
-def _bars(shown: Tree) -> str:
+def _bars(shown: PageTree) -> str:
     """Bars as high as the logarithm of how many tokens they count, those that are inside in front of all."""
     every, inside = shown["every"], shown["inside"]
     highest, width = log(1 + max(every)), len(every) * BAR
@@ -79,13 +79,13 @@ def _bars(shown: Tree) -> str:
     )
 
 
-def _context(shown: Tree) -> str:
+def _context(shown: PageTree) -> str:
     note = f'<span class="note">{escape(shown["note"])}</span> ' if shown["note"] else ""
     kind = ' class="out"' if shown["inside"] is False else ""
     return f'<li{kind}>{note}<bdi class="text">{_marked(shown)}</bdi></li>'
 
 
-def _marked(shown: Tree) -> str:
+def _marked(shown: PageTree) -> str:
     """Tokens with the activation as the depth of their background."""
     top = max(shown["activations"], default=0) or 1
     parts = []

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from replications.claims.compare import as_text
-from replications.claims.ledger import COLUMNS, Row, all_claims, verdicts
+from replications.claims.ledger import COLUMNS, VerdictRow, all_claims, verdicts
 from replications.claims.schema import OWN_LANGUAGE, PRINTED, WEIGHTLESS, Claim, Verdict
 from replications.files import write_csv, write_text
 from replications.report.escape import markdown, terminal
@@ -30,7 +30,7 @@ MEANING = {
 }
 
 
-def write_report(root: Path = ROOT) -> list[Row]:
+def write_report(root: Path = ROOT) -> list[VerdictRow]:
     """Judge everything, write the verdict table, forests, headlines and scoreboard.md; returns the verdict table."""
     rows, claims = verdicts(root), all_claims(root)
     write_csv(root / "reports" / "verdicts.csv", rows, COLUMNS)
@@ -43,7 +43,7 @@ def write_report(root: Path = ROOT) -> list[Row]:
     return rows
 
 
-def scoreboard(rows: list[Row], claims: dict[str, list[Claim]]) -> str:
+def scoreboard(rows: list[VerdictRow], claims: dict[str, list[Claim]]) -> str:
     """The page: counts, legend, a picture and a table per replication, findings with reasons, what was not re-run."""
     parts = ["# Scoreboard", _counts(rows), "## Legend", _legend()]
     for room, listed in sorted(claims.items(), key=_printed_last):
@@ -55,7 +55,7 @@ def scoreboard(rows: list[Row], claims: dict[str, list[Claim]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def summary(rows: list[Row]) -> "Table":
+def summary(rows: list[VerdictRow]) -> "Table":
     """How many verdicts of each kind per replication, for the terminal."""
     from rich.table import Table
 
@@ -67,7 +67,7 @@ def summary(rows: list[Row]) -> "Table":
     return counts
 
 
-def verdict_rows(rows: list[Row], claims: dict[str, list[Claim]]) -> "Table":
+def verdict_rows(rows: list[VerdictRow], claims: dict[str, list[Claim]]) -> "Table":
     """Every verdict with what was asked and what was measured, for the terminal."""
     from rich.table import Table
     from rich.text import Text
@@ -89,7 +89,7 @@ def _printed_last(room: tuple[str, list[Claim]]) -> bool:
     return all(claim.model == PRINTED for claim in room[1])
 
 
-def _counts(rows: list[Row]) -> str:
+def _counts(rows: list[VerdictRow]) -> str:
     """Verdicts by replication; a claim known from memory only is counted apart."""
     names = dict.fromkeys(row["replication"] for row in rows)
     body = []
@@ -111,7 +111,7 @@ def _legend() -> str:
     return "\n".join(lines)
 
 
-def _room_table(claims: list[Claim], rows: list[Row]) -> str:
+def _room_table(claims: list[Claim], rows: list[VerdictRow]) -> str:
     """Claims down, measured runs across; the claim's own model has a column of its own."""
     cells = {(row["claim"], row["model"], row["language"]): row for row in rows}
     own = {(claim.id, claim.model, OWN_LANGUAGE) for claim in claims}
@@ -121,7 +121,7 @@ def _room_table(claims: list[Claim], rows: list[Row]) -> str:
     return _table([*header, *(markdown("/".join(place)) for place in places)], body)
 
 
-def _claim_line(claim: Claim, places: list[tuple], cells: dict[tuple, Row]) -> list[str]:
+def _claim_line(claim: Claim, places: list[tuple], cells: dict[tuple, VerdictRow]) -> list[str]:
     mark = "" if claim.asserted else " (memory)"
     about = "" if claim.model in WEIGHTLESS else f" ({claim.model})"
     published = f"{as_text(claim)} {claim.unit}".strip() + about
@@ -133,7 +133,7 @@ def _claim_line(claim: Claim, places: list[tuple], cells: dict[tuple, Row]) -> l
     return line
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: VerdictRow | None) -> str:
     """Symbol, verdict, measured value with interval, n; empty where the claim is not asked."""
     if row is None:
         return ""
@@ -143,7 +143,7 @@ def _cell(row: Row | None) -> str:
     return f"{SYMBOL[row['verdict']]} {row['verdict']}{mark} {measured}{count}".rstrip()
 
 
-def _measured(row: Row) -> str:
+def _measured(row: VerdictRow) -> str:
     """The measured value with its interval, at four significant digits; empty when nothing was measured."""
     if _is_blank(row["measured"]):
         return ""
@@ -152,12 +152,12 @@ def _measured(row: Row) -> str:
     return f"{_number(row['measured'])} [{_number(row['ci_low'])}, {_number(row['ci_high'])}]"
 
 
-def _is_finding(row: Row) -> bool:
+def _is_finding(row: VerdictRow) -> bool:
     """A verdict other than the one a reader would expect."""
     return row["verdict"] in ("not reproduced", "fails", "inconclusive", "not measurable")
 
 
-def _findings(rows: list[Row]) -> str:
+def _findings(rows: list[VerdictRow]) -> str:
     return _bullets(
         f"**{markdown(row['claim'])}** on {markdown(row['model'] + '/' + row['language'])}: {row['verdict']}: "
         + markdown(row["reason"] or "no reason is recorded")
@@ -166,9 +166,9 @@ def _findings(rows: list[Row]) -> str:
     )
 
 
-def _not_rerun(rows: list[Row]) -> str:
+def _not_rerun(rows: list[VerdictRow]) -> str:
     """One line per replication and model: how many claims wait for it, why, and the command to run them."""
-    waiting: dict[tuple, list[Row]] = {}
+    waiting: dict[tuple, list[VerdictRow]] = {}
     for row in rows:
         if row["verdict"] == "not re-run here":
             waiting.setdefault((row["replication"], row["model"], row["language"]), []).append(row)

@@ -19,7 +19,7 @@ from replications.causal.experiment import Result
 from replications.causal.patching import PairBatch, answer_logits, batch_pairs
 from replications.evidence import stats
 from replications.evidence.stats import Array
-from replications.rome.stimuli import Fact, Pair
+from replications.rome.stimuli import LandmarkFact, Pair
 
 
 def to_batch(pairs: Sequence[Pair]) -> PairBatch:
@@ -48,13 +48,13 @@ def role_columns(pairs: Sequence[Pair]) -> roles.Columns:
     }
 
 
-def _columns(fact: Fact, width: int) -> list[int]:
+def _columns(fact: LandmarkFact, width: int) -> list[int]:
     """Columns of the subject's tokens in a batch of this width."""
     return [width - len(fact.prompt.ids) + token for token in fact.subject]
 
 
 @torch.inference_mode()
-def knows(bridge: Any, facts: Sequence[Fact], *, device: str, chunk: int = 32) -> list[bool]:
+def knows(bridge: Any, facts: Sequence[LandmarkFact], *, device: str, chunk: int = 32) -> list[bool]:
     """Per fact, whether its city scores highest among all the language's candidate cities (by first token)."""
     cities = sorted({fact.answer for fact in facts})
     ids = [fact.prompt.ids for fact in facts]

@@ -22,7 +22,7 @@ MIN_PAIRS = 60
 
 
 @dataclass(frozen=True)
-class Fact:
+class LandmarkFact:
     """One landmark's prompt; `subject` are the token indices of its name, `answer` the city's first token id."""
 
     id: str
@@ -36,8 +36,8 @@ class Fact:
 class Pair:
     """Two facts; `aligned` is the number of trailing tokens of their prompts that correspond."""
 
-    clean: Fact
-    corrupted: Fact
+    clean: LandmarkFact
+    corrupted: LandmarkFact
     aligned: int
 
 
@@ -47,11 +47,11 @@ class PairSet:
 
     article: Pair
     pairs: list[Pair]
-    facts: list[Fact]
+    facts: list[LandmarkFact]
     dropped: dict[str, int]
 
 
-def make_fact(landmark: Landmark, frame: str, encode: Encoder, prefix: str) -> Fact | str:
+def make_fact(landmark: Landmark, frame: str, encode: Encoder, prefix: str) -> LandmarkFact | str:
     """One landmark as a prompt with token positions, or the reason why it cannot be used."""
     text = frame.format(subject=landmark.subject)
     start = frame.index("{subject}")
@@ -63,10 +63,10 @@ def make_fact(landmark: Landmark, frame: str, encode: Encoder, prefix: str) -> F
         return "a token crosses the landmark's boundary"
     if answer is None:
         return "the city changes the tokens of the prompt"
-    return Fact(landmark.id, landmark.city, prompt, tuple(subject), answer[0])
+    return LandmarkFact(landmark.id, landmark.city, prompt, tuple(subject), answer[0])
 
 
-def check_pair(clean: Fact, corrupted: Fact) -> Pair:
+def check_pair(clean: LandmarkFact, corrupted: LandmarkFact) -> Pair:
     """The pair, if both prompts have equally many tokens and different answers; refuses otherwise."""
     lengths = len(clean.prompt.ids), len(corrupted.prompt.ids)
     if lengths[0] != lengths[1]:
@@ -79,7 +79,7 @@ def check_pair(clean: Fact, corrupted: Fact) -> Pair:
     return Pair(clean, corrupted, lengths[0])
 
 
-def quoted_pair(clean: Fact, corrupted: Fact) -> Pair:
+def quoted_pair(clean: LandmarkFact, corrupted: LandmarkFact) -> Pair:
     """A published pair, which has to be taken as it is: of unequal length, it is aligned at its last token.
 
     Subject tokens then correspond from the subject's end, as far as the shorter subject reaches.
@@ -92,10 +92,10 @@ def quoted_pair(clean: Fact, corrupted: Fact) -> Pair:
     return Pair(clean, corrupted, tails[0] - 1 + min(len(clean.subject), len(corrupted.subject)))
 
 
-def pair_up(facts: Sequence[Fact], seed: int) -> list[Pair]:
+def pair_up(facts: Sequence[LandmarkFact], seed: int) -> list[Pair]:
     """Pairs by the rule in the module's head."""
     order = np.random.default_rng(seed).permutation(len(facts))
-    groups: dict[int, list[Fact]] = defaultdict(list)
+    groups: dict[int, list[LandmarkFact]] = defaultdict(list)
     for i in order:
         groups[len(facts[i].prompt.ids)].append(facts[i])
     pairs = []
@@ -111,7 +111,7 @@ def pair_up(facts: Sequence[Fact], seed: int) -> list[Pair]:
 def build_pairs(stimuli: LocationStimuli, encode: Encoder, *, prefix: str, seed: int) -> PairSet:
     """All pairs of one language for one tokenizer. Refuses when the article's pair is unusable or under 60 remain."""
     made = {mark.id: make_fact(mark, stimuli.frame, encode, prefix) for mark in stimuli.landmarks}
-    facts = {name: fact for name, fact in made.items() if isinstance(fact, Fact)}
+    facts = {name: fact for name, fact in made.items() if isinstance(fact, LandmarkFact)}
     dropped = Counter(reason for reason in made.values() if isinstance(reason, str))
     sides = stimuli.article_pair.clean, stimuli.article_pair.corrupted
     missing = [side for side in sides if side not in facts]

@@ -17,7 +17,7 @@ from replications.evidence.stats import Array
 from replications.models.families import projection
 from replications.rome_editing import sequence
 from replications.rome_editing.edits import directions, multiplier, random_like, relative_norm
-from replications.rome_editing.evaluate import Sheet, Text, Update
+from replications.rome_editing.evaluate import RunningText, Sheet, Update
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.layer_choice import rewrite_score
 from replications.rome_editing.moments import second_moments
@@ -136,7 +136,7 @@ class Damage:
 def damage(editor: Editor, edited: Edited, held_out: Int[Tensor, "n T"]) -> Damage:
     """What single edits and a sequence of all of them do to running text, in ROME as released and in r-ROME."""
     layer, values = edited.layer, edited.values
-    text = Text(editor.model, held_out.tolist(), layer)
+    text = RunningText(editor.model, held_out.tolist(), layer)
     sheet = Sheet(editor.model, [only_rewrite(task) for task in edited.tasks], layer)
     module, u = projection(editor.model.hf_model, layer), editor.direction(layer, values)
     single, points = {}, {}

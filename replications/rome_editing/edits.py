@@ -12,24 +12,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from replications.rome_editing.packed import Edit, Live
+from replications.rome_editing.packed import Passing, ProjectionEdit
 
 RIDGES = (0.0, *(10.0**power for power in range(-8, 0)))  # of the mean diagonal: the first that makes C invertible
 
 
-def at_subject(delta: Float[Tensor, "r d_model"]) -> Edit:
+def at_subject(delta: Float[Tensor, "r d_model"]) -> ProjectionEdit:
     """Adds delta[i] to the value at the last subject token of copy i: what v* is sought with."""
 
-    def write(keys: Tensor, values: Tensor, live: Live) -> Tensor:
+    def write(keys: Tensor, values: Tensor, live: Passing) -> Tensor:
         return values.index_add(0, live.subject, delta)
 
     return write
 
 
-def rank_one(u: Float[Tensor, "r d_mlp"], lam: Float[Tensor, "r d_model"]) -> Edit:
+def rank_one(u: Float[Tensor, "r d_mlp"], lam: Float[Tensor, "r d_model"]) -> ProjectionEdit:
     """The values as if copy i had run with W + lam[i] u[i]ᵀ: every copy has its own edited weight, none is written."""
 
-    def write(keys: Tensor, values: Tensor, live: Live) -> Tensor:
+    def write(keys: Tensor, values: Tensor, live: Passing) -> Tensor:
         return values + (keys * u[live.owner]).sum(-1, keepdim=True) * lam[live.owner]
 
     return write

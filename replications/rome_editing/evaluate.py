@@ -88,7 +88,7 @@ class Sheet:
         return found
 
 
-class Text:
+class RunningText:
     """Windows of running text, run once unedited."""
 
     def __init__(self, model: PackedModel, windows: Sequence[Sequence[int]], layer: int) -> None:

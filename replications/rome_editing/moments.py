@@ -23,7 +23,7 @@ BATCH = 8  # windows: enough tokens for full speed, few enough for a CPU's cache
 HELD_OUT = 0.1  # of each text, its end
 
 
-class _Enough(Exception):  # noqa: N818  (nothing went wrong)
+class _HighestSeen(Exception):  # noqa: N818  (nothing went wrong)
     """The highest layer that is wanted has been seen; what is above it need not be run."""
 
 
@@ -38,7 +38,7 @@ def second_moments(
         def add(keys: Tensor, values: Tensor) -> None:
             sums[layer] = keys.T @ keys if layer not in sums else sums[layer].addmm_(keys.T, keys)
             if layer == max(layers):
-                raise _Enough
+                raise _HighestSeen
 
         return watched(projection(hf_model, layer), add)
 
@@ -47,7 +47,7 @@ def second_moments(
         for layer in layers:
             hooks.enter_context(adding(layer))
         for part in progress.watched(windows.split(BATCH), "second moments"):
-            with suppress(_Enough):
+            with suppress(_HighestSeen):
                 hf_model.base_model(input_ids=part.to(device), use_cache=False)
     return {layer: total / windows.numel() for layer, total in sums.items()}
 

@@ -25,7 +25,7 @@ from replications.rome_editing.rows import Row
 
 
 @dataclass(frozen=True)
-class Live:
+class Passing:
     """What an edit knows of the tokens that pass by: the copy that each belongs to, each copy's last subject token."""
 
     owner: Int[Tensor, " t"]
@@ -33,11 +33,11 @@ class Live:
 
 
 # keys [token, d_mlp], values [token, d_model], where they belong -> the values that the edit makes of them
-Edit = Callable[[Tensor, Tensor, Live], Tensor]
+ProjectionEdit = Callable[[Tensor, Tensor, Passing], Tensor]
 
 
 @dataclass
-class Base:
+class Unedited:
     """The unedited run of n rows: `keys` and `values` of the projection at each row's last subject token by layer.
 
     `states` are after the last layer at all rows' asked columns, in order. The rest is what later runs start from.
@@ -64,7 +64,7 @@ class PackedModel:
         return self.stack.logits(states)
 
     @torch.no_grad()
-    def record(self, rows: Sequence[Row], layers: Sequence[int]) -> Base:
+    def record(self, rows: Sequence[Row], layers: Sequence[int]) -> Unedited:
         """Run rows unedited and keep what edits in `layers` will start from."""
         lengths = [len(row.ids) for row in rows]
         begin = [sum(lengths[:i]) for i in range(len(rows))]
@@ -73,13 +73,21 @@ class PackedModel:
         tokens = torch.tensor([token for row in rows for token in row.ids], device=self.device)
         hidden = self.stack.embed(tokens[None], layout.columns[None], None)
         turns = self.stack.rotary(hidden, layout.columns[None])
-        base = Base(spans, hidden[0], {}, {}, turns={kind: tuple(p[0] for p in pair) for kind, pair in turns.items()})
+        base = Unedited(
+            spans, hidden[0], {}, {}, turns={kind: tuple(p[0] for p in pair) for kind, pair in turns.items()}
+        )
         hidden = self._sweep(base, layout, hidden[0], 0, keep=layers)
         base.states = hidden[layout.asked]
         return base
 
     def states(
-        self, base: Base, rows: Sequence[int], layer: int, edit: Edit | None, *, from_subject: bool = False
+        self,
+        base: Unedited,
+        rows: Sequence[int],
+        layer: int,
+        edit: ProjectionEdit | None,
+        *,
+        from_subject: bool = False,
     ) -> Float[Tensor, "k d_model"]:
         """States at the asked columns of copies of these rows, in order, with an edit of this layer's projection.
 
@@ -87,12 +95,12 @@ class PackedModel:
         """
         first = [base.spans.subject[row] if from_subject else 0 for row in rows]
         layout = lay_out(base.spans, rows, first, self.stack.window, self.device)
-        live = Live(layout.owner, layout.subject)
+        live = Passing(layout.owner, layout.subject)
         write = None if edit is None else lambda keys, values: edit(keys, values, live)
         return self._sweep(base, layout, base.resid_pre[layer][layout.slots], layer, write=write)[layout.asked]
 
     def _sweep(
-        self, base: Base, layout: Layout, hidden: Tensor, start: int, *, keep: Sequence[int] = (),
+        self, base: Unedited, layout: Layout, hidden: Tensor, start: int, *, keep: Sequence[int] = (),
         write: Write | None = None,
     ) -> Float[Tensor, "t d_model"]:  # fmt: skip
         """Layers from `start` on; `write` edits that layer, `keep` are the layers to record on the way."""
@@ -110,13 +118,13 @@ class PackedModel:
                     hidden = self.stack.layer(layer, hidden, turn, attend)
         return hidden
 
-    def _recorded(self, base: Base, layout: Layout, layer: int) -> Any:
+    def _recorded(self, base: Unedited, layout: Layout, layer: int) -> Any:
         def record(keys: Tensor, values: Tensor) -> None:
             base.keys[layer], base.values[layer] = keys[layout.subject].clone(), values[layout.subject].clone()
 
         return watched(projection(self.hf_model, layer), record)
 
-    def _attend(self, base: Base, layout: Layout, layer: int, keeps: bool) -> Callable[..., Tensor]:
+    def _attend(self, base: Unedited, layout: Layout, layer: int, keeps: bool) -> Callable[..., Tensor]:
         visible = layout.visible[self.stack.kinds[layer]]
         past: Mapping[int, tuple[Tensor, Tensor]] = base.past
 

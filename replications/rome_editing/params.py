@@ -6,7 +6,7 @@ from pydantic import Field
 
 from replications.params import Count, Section, Several, should_be
 
-Context = Annotated[list[Count], Field(min_length=2, max_length=2), should_be("a pair: tokens, number of texts")]
+ContextSize = Annotated[list[Count], Field(min_length=2, max_length=2), should_be("a pair: tokens, number of texts")]
 Layer = Annotated[int, Field(ge=1, le=28), should_be("a layer of GPT-J, from 1 to 28")]
 
 
@@ -18,7 +18,7 @@ class Params(Section):
     n_layers_facts: Count
     n_counterfact: Count
     neighbours: Count
-    contexts: list[Context]
+    contexts: list[ContextSize]
     moment_tokens: Annotated[int, Field(ge=128), should_be("a whole number ≥ 128, one window of `moments`")]
     text_windows: Count
     text_width: Several

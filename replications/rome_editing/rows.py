@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replications.stimuli.facts import Span, place
-from replications.stimuli.spans import Encoder, continuation
+from replications.stimuli.facts import place
+from replications.stimuli.spans import Encoder, Span, continuation
 
 
 @dataclass(frozen=True)

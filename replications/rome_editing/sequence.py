@@ -19,7 +19,7 @@ from replications.evidence import stats
 from replications.evidence.stats import Array
 from replications.models.families import as_map
 from replications.rome_editing.edits import multiplier
-from replications.rome_editing.evaluate import Sheet, Text
+from replications.rome_editing.evaluate import RunningText, Sheet
 from replications.rome_editing.projection import add_rank_one, restored
 from replications.rome_editing.scores import per_fact
 from replications.rome_editing.values import Values
@@ -49,7 +49,7 @@ def key_of(values: Values, variant: str) -> Float[Tensor, "n d_mlp"]:
 
 @torch.no_grad()
 def in_sequence(
-    module: nn.Module, u: Float[Tensor, "n d_mlp"], values: Values, variant: str, sheet: Sheet, text: Text
+    module: nn.Module, u: Float[Tensor, "n d_mlp"], values: Values, variant: str, sheet: Sheet, text: RunningText
 ) -> list[Point]:
     """Edit after edit in the order of the facts; the module has its own weight again afterwards."""
     key, points, before = key_of(values, variant), [], module.weight.detach().clone()

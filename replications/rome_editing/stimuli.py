@@ -16,9 +16,9 @@ from replications.errors import Refusal
 from replications.rome_editing.rows import Pick, Row, answer_tokens, last_of_subject, merged, with_answer
 from replications.rome_editing.values import Rewrite
 from replications.stimuli.fact_table import SUBJECT
-from replications.stimuli.facts import Asked, Fact, FactSet, Predictor, Span, ask
+from replications.stimuli.facts import AskedFacts, Fact, FactSet, Predictor, ask
 from replications.stimuli.published_facts import Counterfact
-from replications.stimuli.spans import Encoder
+from replications.stimuli.spans import Encoder, Span
 
 KINDS = ("rewrite", "paraphrase", "neighbour")
 ESSENCE = {"en": "{subject} is a"}  # what KL keeps in place
@@ -67,7 +67,7 @@ def frames(language: str, contexts: Sequence[str], prefix: str) -> Frames:
 
 def known(
     facts: Sequence[Fact], first: Iterable[str], n: int, encode: Encoder, predict: Predictor, prefix: str, seed: int
-) -> tuple[list[Fact], Asked]:
+) -> tuple[list[Fact], AskedFacts]:
     """n facts that the model knows, in seeded order, those whose ids are in `first` before the others.
 
     Asked batch by batch until there are enough; also says what was asked. Refuses a model that knows none.
@@ -75,13 +75,13 @@ def known(
     early = set(first)
     order = [facts[i] for i in np.random.default_rng(seed).permutation(len(facts))]
     order.sort(key=lambda fact: fact.id not in early)
-    found = Asked([], [], {})
+    found = AskedFacts([], [], {})
     for start in range(0, len(order), ASK_AT_ONCE):
         if len(found.known) >= n:
             break
         more = ask(order[start : start + ASK_AT_ONCE], encode, predict, prefix)
         dropped = dict(Counter(found.dropped) + Counter(more.dropped))
-        found = Asked(found.known + more.known, found.unknown + more.unknown, dropped)
+        found = AskedFacts(found.known + more.known, found.unknown + more.unknown, dropped)
     if not found.known:
         raise Refusal(f"the model knows none of {len(facts)} facts: an edit would have nothing to overwrite")
     return [one.fact for one in found.known[:n]], found

@@ -20,7 +20,7 @@ from replications.causal import metrics
 from replications.causal.cells import grid, single, windows
 from replications.causal.metrics import Metric
 from replications.causal.patch import patch
-from replications.causal.runs import Run, run
+from replications.causal.runs import RecordedRun, run
 from replications.causal.stack import Stack
 from replications.rome_tracing.stimuli import CLASSES, Pair, Traced
 
@@ -46,7 +46,7 @@ def sampled_layers(n_layers: int, n: int | None) -> list[int]:
 
 
 def restore(
-    stack: Stack, base: Run, source: Run, plan: Mapping[str, Restoration], metric: Metric
+    stack: Stack, base: RecordedRun, source: RecordedRun, plan: Mapping[str, Restoration], metric: Metric
 ) -> dict[str, Float[Tensor, "range column ..."]]:
     """The metric of every cell, mean over the rows of `base`; `source` has one row."""
     rows = torch.arange(len(base), device=base.asked.device)
@@ -124,7 +124,7 @@ def trace(
 
 def _others(
     stack: Stack,
-    clean: Run,
+    clean: RecordedRun,
     samples: Tensor,
     noise: Tensor,
     columns: Sequence[int],
@@ -148,7 +148,7 @@ def _by_class(values: Float[Tensor, "layer column"], fact: Traced) -> Float[Tens
     return torch.stack([part.mean(dim=1) for part in parts], dim=1)
 
 
-def _mean(stack: Stack, made: Run, metric: Metric) -> Tensor:
+def _mean(stack: Stack, made: RecordedRun, metric: Metric) -> Tensor:
     """The metric of an unpatched run, mean over its rows."""
     return metric(stack, made.answer_state, torch.arange(len(made), device=made.asked.device)).mean(dim=0)
 

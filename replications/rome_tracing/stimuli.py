@@ -13,13 +13,13 @@ import numpy as np
 
 from replications.errors import Refusal
 from replications.stimuli.fact_table import SUBJECT
-from replications.stimuli.facts import Asked, Fact, KnownFact, place
+from replications.stimuli.facts import AskedFacts, Fact, KnownFact, place
 from replications.stimuli.spans import Encoder
 
 CLASSES = ("subject_first", "subject_middle", "subject_last", "first_after", "further", "last")
 MIN_FACTS = 5  # below this a percentile interval says nothing
 
-Columns = dict[str, list[int]]  # token class -> columns, perhaps none
+ClassColumns = dict[str, list[int]]  # token class -> columns, perhaps none
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Traced:
     """One fact to trace: the columns restored per class, and as many other columns as the subject has, to noise."""
 
     known: KnownFact
-    columns: Columns
+    columns: ClassColumns
     others: list[int]
 
     @property
@@ -60,7 +60,7 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, *name.encode()])
 
 
-def token_classes(width: int, subject: Sequence[int]) -> Columns:
+def token_classes(width: int, subject: Sequence[int]) -> ClassColumns:
     """Meng et al.'s classes (figure 2), every column at most once.
 
     A one-token subject is its own last token and nothing else; a prompt's last token is `last` and not `first_after`
@@ -77,7 +77,7 @@ def token_classes(width: int, subject: Sequence[int]) -> Columns:
     }
 
 
-def thinned(columns: Columns, draw: np.random.Generator) -> Columns:
+def thinned(columns: ClassColumns, draw: np.random.Generator) -> ClassColumns:
     """One column for every class that has any: its mean over facts estimates that over all columns."""
     return {name: [int(draw.choice(some))] if some else [] for name, some in columns.items()}
 
@@ -101,7 +101,7 @@ def drawn(facts: Sequence[Fact], n: int | None, seed: int) -> list[Fact]:
     return [facts[i] for i in np.random.default_rng(seed).permutation(len(facts))[:n]]
 
 
-def enough(asked: Asked, where: str) -> Asked:
+def enough(asked: AskedFacts, where: str) -> AskedFacts:
     """What is handed in, if the model knows enough of it. Refuses fewer than five known facts."""
     known, total = len(asked.known), len(asked.known) + len(asked.unknown)
     if known < MIN_FACTS:

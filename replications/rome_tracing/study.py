@@ -21,7 +21,7 @@ from replications.models.load import Loaded, encoder
 from replications.rome_tracing import causal_tracing, corruption, stimuli
 from replications.rome_tracing.effects import Layers
 from replications.rome_tracing.stimuli import Pair, Traced
-from replications.stimuli.facts import Asked, Fact, KnownFact, ask, load_facts
+from replications.stimuli.facts import AskedFacts, Fact, KnownFact, ask, load_facts
 from replications.stimuli.published_facts import load_known_1000
 
 PAPER = ("gpt2-medium", "gpt2-large", "gpt2-xl")  # what Meng et al. trace, on their own facts; GPT-J the engine lacks
@@ -35,7 +35,7 @@ class Study:
 
     name: str
     records: int
-    asked: Asked
+    asked: AskedFacts
     facts: list[Traced]
     pairs: list[Pair]
 

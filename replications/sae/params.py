@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from replications.params import Count, CountOrAll, Fields, Name, Positive, PositiveOrOwn, Section, Seed, Share
+from replications.params import Count, CountOrAll, Name, Positive, PositiveOrOwn, Section, Seed, Share
+from replications.records import Record
 
 At = Literal["resid_pre", "mlp_out", "mlp_post"]
 
 
-class Bank(Fields):
+class BankParams(Record):
     """Dictionaries of one hook point: features per dimension, kinds, and a seed for each of a kind."""
 
     width: Positive
@@ -28,7 +29,7 @@ class Params(Section):
     windows_per_block: Count
     batch: Count
     checkpoint_every: Count
-    banks: Annotated[dict[At, Bank], Field(min_length=1)]
+    banks: Annotated[dict[At, BankParams], Field(min_length=1)]
     l1: dict[Name, dict[At, Positive]]
     k: Count
     lr: PositiveOrOwn

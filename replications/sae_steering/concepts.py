@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.records import Record
 from replications.stimuli.plain_text import distinct, plain
 
 FILE = Path(__file__).parent / "concepts.yaml"
@@ -23,15 +24,11 @@ def _plain_lines(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_plain_lines)]
-Texts = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(distinct)]
+Passage = Annotated[str, Field(min_length=1), AfterValidator(_plain_lines)]
+Texts = Annotated[tuple[Passage, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Sentences(_Strict):
+class Sentences(Record):
     """Example sentences: `examples` choose features and directions, `held_out` test the scores."""
 
     examples: Texts
@@ -65,12 +62,12 @@ class Concept(Sentences):
         return pattern
 
 
-class Concepts(_Strict):
+class Concepts(Record):
     """The whole file: neutral prompts and sentences, and at least two concepts."""
 
     prompts: Texts
     neutral: Sentences
-    concepts: tuple[Concept, ...] = Field(min_length=2)
+    concepts: tuple[Concept, ...] = Field(min_length=2, strict=False)
 
     @property
     def names(self) -> list[str]:
@@ -80,11 +77,7 @@ class Concepts(_Strict):
 
 def read_concepts(file: Path = FILE, *, tries: int | None = None) -> Concepts:
     """The file's concepts. Refuses a malformed one, naming the row; `tries` is how many prefixes each should have."""
-    raw = read_yaml(file)
-    try:
-        found = Concepts.model_validate(raw)
-    except ValidationError as error:
-        raise Refusal(f"{file}: {_first(error, raw)}") from None
+    found = read_yaml(file, Concepts)
     twice = [name for name, count in Counter(found.names).items() if count > 1]
     if twice:
         raise Refusal(f"{file}: concept {twice[0]} is there twice; each name should be used once")
@@ -93,14 +86,3 @@ def read_concepts(file: Path = FILE, *, tries: int | None = None) -> Concepts:
             raise Refusal(f"{file}: concept {concept.name} has {len(concept.prefixes)} prefixes; it should have "
                           f"{tries}, one for each multiple: as many tries to ask as to steer")  # fmt: skip
     return found
-
-
-def _first(error: ValidationError, raw: Any) -> str:
-    """The row (a concept by number and name) and field of the first thing that is wrong, and what would be right."""
-    first = error.errors()[0]
-    place = list(first["loc"])
-    if len(place) > 1 and place[0] == "concepts":
-        row = raw["concepts"][place[1]]
-        name = row.get("name", "no name") if isinstance(row, dict) else "no mapping"
-        place = [f"concept {place[1] + 1} ({name})", *place[2:]]
-    return f"{', '.join(map(str, place))}: {first['msg'].removeprefix('Value error, ')}"

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from replications.params import Count, Fields, Positive, Section, Share
+from replications.params import Count, Positive, Section, Share
+from replications.records import Record
 
 
-class Limits(Fields):
+class Limits(Record):
     """As `quantities.Limits`."""
 
     perplexity: Positive

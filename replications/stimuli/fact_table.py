@@ -8,20 +8,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from replications.errors import Refusal
 from replications.files import read_text, read_yaml
-from replications.stimuli.plain_text import folded, plain, repeated
+from replications.records import Record, checked
+from replications.stimuli.plain_text import Line, folded, repeated
 
 SUBJECT = "{subject}"
-
-
-def _unpadded(text: str) -> str:
-    """A space at either end would become a token of its own."""
-    if text != text.strip():
-        raise ValueError(f"should neither begin nor end with a space: {text!r}")
-    return text
 
 
 def _frame(text: str) -> str:
@@ -38,17 +32,10 @@ def _distinct(frames: list[str]) -> list[str]:
     return frames
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded), AfterValidator(plain)]
-Frame = Annotated[Text, AfterValidator(_frame)]
+Frame = Annotated[Line, AfterValidator(_frame)]
 
 
-class _Strict(BaseModel):
-    """Frozen, and no field that the schema does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RelationEntry(_Strict):
+class RelationEntry(Record):
     """One relation of the YAML file; every sentence ends where the object is due."""
 
     id: Annotated[str, Field(pattern=r"^[a-z_]+$")]
@@ -63,7 +50,7 @@ class RelationEntry(_Strict):
         return self
 
 
-class RelationFile(_Strict):
+class RelationFile(Record):
     """The YAML file."""
 
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
@@ -76,12 +63,12 @@ class RelationFile(_Strict):
         return self
 
 
-class FactRow(_Strict):
+class FactRow(Record):
     """One line of the CSV file; `source` is the Wikidata statement, as "Q142 P36 Q90"."""
 
-    relation: Text
-    subject: Text
-    object: Text
+    relation: Line
+    subject: Line
+    object: Line
     source: Annotated[str, Field(pattern=r"^Q\d+ P\d+ Q\d+$")]
 
     @model_validator(mode="after")
@@ -97,10 +84,7 @@ COLUMNS = list(FactRow.model_fields)
 
 def read_relations(file: Path, language: str) -> list[RelationEntry]:
     """The relations of one language. Refuses, naming file and entry, what the schema does not take."""
-    try:
-        read = RelationFile.model_validate(read_yaml(file))
-    except ValidationError as error:
-        raise Refusal(f"{file}: {first_fault(error)}") from None
+    read = read_yaml(file, RelationFile)
     if read.language != language:
         raise Refusal(f"{file}: language is {read.language!r}; it should be {language!r} like the file's name")
     return read.relations
@@ -130,13 +114,6 @@ def read_rows(file: Path, relations: list[RelationEntry]) -> list[FactRow]:
     return rows
 
 
-def first_fault(error: ValidationError) -> str:
-    """The first fault as `entry: what would be right`; list entries are numbered from 0."""
-    fault = error.errors()[0]
-    where = ".".join(map(str, fault["loc"]))
-    return (f"{where}: " if where else "") + fault["msg"].removeprefix("Value error, ")
-
-
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Numbered rows without the header, which is line 1."""
     reader = csv.reader(io.StringIO(read_text(file)), strict=True)
@@ -153,7 +130,4 @@ def _lines(file: Path) -> list[tuple[int, list[str]]]:
 def _row(file: Path, line: int, raw: list[str]) -> FactRow:
     if len(raw) != len(COLUMNS):
         raise Refusal(f"{file} line {line}: should have {len(COLUMNS)} fields: {', '.join(COLUMNS)}")
-    try:
-        return FactRow.model_validate(dict(zip(COLUMNS, raw, strict=True)))
-    except ValidationError as error:
-        raise Refusal(f"{file} line {line} ({raw[0]}, {raw[1]}): {first_fault(error)}") from None
+    return checked(dict(zip(COLUMNS, raw, strict=True)), FactRow, f"{file} line {line} ({raw[0]}, {raw[1]})")

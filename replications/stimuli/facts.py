@@ -22,11 +22,10 @@ from replications.settings import DATA
 from replications.stimuli import fact_table
 from replications.stimuli.fact_table import SUBJECT
 from replications.stimuli.plain_text import repeated
-from replications.stimuli.spans import Encoded, Encoder, continuation, is_whole, tokens_of
+from replications.stimuli.spans import Encoded, Encoder, Span, continuation, is_whole, tokens_of
 
 # token ids of some prompts -> the token that the model ranks first after each
 Predictor = Callable[[Sequence[Sequence[int]]], Sequence[int]]
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class KnownFact:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedFacts:
     """Facts whose object a model ranks first, the others, and how many could not be asked for which reason."""
 
     known: list[KnownFact]
@@ -160,7 +159,7 @@ def locate(fact: Fact, encode: Encoder, prefix: str) -> KnownFact | str:
     return KnownFact(fact, *placed, answer[0])
 
 
-def ask(facts: Iterable[Fact], encode: Encoder, predict: Predictor, prefix: str) -> Asked:
+def ask(facts: Iterable[Fact], encode: Encoder, predict: Predictor, prefix: str) -> AskedFacts:
     """Facts sorted by whether the greedy next token is the first of `prefix` + object (Meng et al. 2022, section 2)."""
     located = [locate(fact, encode, prefix) for fact in facts]
     asked = [one for one in located if isinstance(one, KnownFact)]
@@ -169,7 +168,7 @@ def ask(facts: Iterable[Fact], encode: Encoder, predict: Predictor, prefix: str)
     for one, token in zip(asked, said, strict=True):
         (known if token == one.answer else unknown).append(one)
     dropped = Counter(reason for reason in located if isinstance(reason, str))
-    return Asked(known, unknown, dict(sorted(dropped.items())))
+    return AskedFacts(known, unknown, dict(sorted(dropped.items())))
 
 
 def known_facts(facts: Iterable[Fact], encode: Encoder, predict: Predictor, prefix: str) -> list[KnownFact]:

@@ -10,24 +10,16 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from replications.errors import Refusal
 from replications.files import read_yaml
+from replications.records import Record
 from replications.settings import DATA
-from replications.stimuli.plain_text import distinct, folded, plain, repeated
+from replications.stimuli.plain_text import Line, distinct, folded, repeated
 
-
-def _unpadded(text: str) -> str:
-    """A space at either end would become a token of its own and change every number."""
-    if text != text.strip():
-        raise ValueError("should neither begin nor end with a space")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1), AfterValidator(_unpadded), AfterValidator(plain)]
-Names = Annotated[list[Text], Field(min_length=2), AfterValidator(distinct)]
-Fillers = Annotated[list[Text], Field(min_length=1), AfterValidator(distinct)]
+Names = Annotated[list[Line], Field(min_length=2), AfterValidator(distinct)]
+Fillers = Annotated[list[Line], Field(min_length=1), AfterValidator(distinct)]
 
 
 def _frame(text: str) -> str:
@@ -46,31 +38,25 @@ def _mention(text: str) -> str:
     return _with_fields(text, once={"N"})
 
 
-class _Strict(BaseModel):
-    """Frozen, and no field that the schema does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Landmark(_Strict):
+class Landmark(Record):
     """`subject` as it opens a sentence, article included; `city` as it follows the frame."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    subject: Text
-    city: Text
+    subject: Line
+    city: Line
 
 
-class ArticlePair(_Strict):
+class ArticlePair(Record):
     """Ids of the two landmarks of the article's pair."""
 
     clean: str
     corrupted: str
 
 
-class LocationStimuli(_Strict):
+class LocationStimuli(Record):
     """`frame` with a landmark's subject in it is a prompt; the landmark's city is the answer."""
 
-    frame: Annotated[Text, AfterValidator(_frame)]
+    frame: Annotated[Line, AfterValidator(_frame)]
     article_pair: ArticlePair
     landmarks: Annotated[list[Landmark], Field(min_length=2)]
 
@@ -91,12 +77,12 @@ class LocationStimuli(_Strict):
         return self
 
 
-class IOIArticle(_Strict):
+class IOIArticle(Record):
     """The article's IOI pair in its printed order, the subject first: {A} = `s`, {B} = `io` (BABA)."""
 
-    template: Annotated[Text, AfterValidator(_article_template)]
-    io: Text
-    s: Text
+    template: Annotated[Line, AfterValidator(_article_template)]
+    io: Line
+    s: Line
 
     @model_validator(mode="after")
     def _two_people(self) -> Self:
@@ -105,7 +91,7 @@ class IOIArticle(_Strict):
         return self
 
 
-class IOIStimuli(_Strict):
+class IOIStimuli(Record):
     """A grammar: in a template {A}, {B} are the names in order, {S} the one that comes again; the other one is IO.
 
     A prompt ends where IO's name is due. Wang et al. 2022, section 2: A = IO, B = S is ABBA; A = S, B = IO is BABA.
@@ -116,18 +102,20 @@ class IOIStimuli(_Strict):
     places: Fillers
     objects: Fillers
     templates: Annotated[
-        list[Annotated[Text, AfterValidator(_template)]], Field(min_length=1), AfterValidator(distinct)
+        list[Annotated[Line, AfterValidator(_template)]], Field(min_length=1), AfterValidator(distinct)
     ]
-    mentions: Annotated[list[Annotated[Text, AfterValidator(_mention)]], AfterValidator(distinct)] = []
+    mentions: Annotated[list[Annotated[Line, AfterValidator(_mention)]], AfterValidator(distinct)] = Field(
+        default_factory=list
+    )
     article: IOIArticle
 
 
-class Stimuli(_Strict):
+class LanguageStimuli(Record):
     """One language; `answer_prefix` is what stands between a prompt and its answer (nothing in Chinese)."""
 
     language: Annotated[str, Field(pattern=r"^[a-z]{2}$")]
-    name: Text
-    script: Text
+    name: Line
+    script: Line
     answer_prefix: Literal["", " "]
     location: LocationStimuli
     ioi: IOIStimuli
@@ -138,17 +126,14 @@ def languages(root: Path = DATA) -> list[str]:
     return sorted(file.stem for file in (root / "stimuli").glob("*.yaml"))
 
 
-def load_stimuli(language: str, root: Path = DATA) -> Stimuli:
+def load_stimuli(language: str, root: Path = DATA) -> LanguageStimuli:
     """One language's file, checked. Refuses an unknown language and a malformed file, naming file and entry."""
     known = languages(root)
     if language not in known:
         listed = ", ".join(known) or "none"
         raise Refusal(f"no stimuli for language {language!r} in {root / 'stimuli'}; known: {listed}")
     file = root / "stimuli" / f"{language}.yaml"
-    try:
-        stimuli = Stimuli.model_validate(read_yaml(file))
-    except ValidationError as error:
-        raise Refusal(f"{file}: {_first_fault(error)}") from None
+    stimuli = read_yaml(file, LanguageStimuli)
     if stimuli.language != language:
         raise Refusal(f"{file}: language is {stimuli.language!r}; it should be {language!r} like the file's name")
     return stimuli
@@ -174,10 +159,3 @@ def _fields(text: str) -> list[str]:
 
 def _braced(names: Iterable[str]) -> str:
     return ", ".join(f"{{{name}}}" for name in sorted(names))
-
-
-def _first_fault(error: ValidationError) -> str:
-    """The first fault as `entry: what would be right`; list entries are numbered from 0."""
-    fault = error.errors()[0]
-    where = ".".join(map(str, fault["loc"])) or "top level"
-    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"

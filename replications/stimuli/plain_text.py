@@ -9,7 +9,9 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
 
 S = TypeVar("S", bound=Sequence[str])
 UNSEEN = (
@@ -46,6 +48,16 @@ def plain(text: str) -> str:
     if text != (composed := unicodedata.normalize("NFC", text)):
         raise ValueError(f"should have letters and accents in one (Unicode's NFC), as {composed!r}, not {text!a}")
     return text
+
+
+def unpadded(text: str) -> str:
+    """The text. ValueError when a space at either end would become a token of its own, and change every number."""
+    if text != text.strip():
+        raise ValueError(f"should neither begin nor end with a space: {text!r}")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1), AfterValidator(unpadded), AfterValidator(plain)]
 
 
 def folded(text: str) -> str:

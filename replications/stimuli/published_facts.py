@@ -9,24 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from replications.catalogue.datasets import read_text
 from replications.errors import Refusal
 from replications.files import parse_json
-from replications.stimuli.fact_table import SUBJECT, first_fault
+from replications.records import Record, checked
+from replications.stimuli.fact_table import SUBJECT
 from replications.stimuli.facts import Fact, FactSet, Relation
 
-Words = Annotated[str, Field(min_length=1)]
-R = TypeVar("R", bound="_Record")
+NonEmpty = Annotated[str, Field(min_length=1)]
+R = TypeVar("R", bound="_Published")
 
 
-class _Record(BaseModel):
+class _Published(Record):
     """One record; fields that are not named here are not read."""
 
-    model_config = ConfigDict(frozen=True)
-    subject: Words
-    prompt: Words
+    model_config = ConfigDict(extra="ignore")
+    subject: NonEmpty
+    prompt: NonEmpty
 
     @model_validator(mode="after")
     def _subject_stands_once(self) -> Any:
@@ -34,19 +35,19 @@ class _Record(BaseModel):
         return self
 
 
-class _Known(_Record):
+class _Known(_Published):
     known_id: int
-    attribute: Words
-    relation_id: Words
+    attribute: NonEmpty
+    relation_id: NonEmpty
 
 
-class _Counterfact(_Record):
+class _Counterfact(_Published):
     case_id: int
-    ground_truth: Words
-    target_new: Words
-    rephrase_prompt: Words
-    locality_prompt: Words
-    locality_ground_truth: Words
+    ground_truth: NonEmpty
+    target_new: NonEmpty
+    rephrase_prompt: NonEmpty
+    locality_prompt: NonEmpty
+    locality_ground_truth: NonEmpty
 
     @model_validator(mode="after")
     def _subject_is_rephrased(self) -> Any:
@@ -104,14 +105,7 @@ def _read(path: Path, schema: type[R]) -> list[R]:
         raise Refusal(f"{path} is not readable JSON ({error}): fetch it again") from None
     if not isinstance(records, list) or not records:
         raise Refusal(f"{path} should hold a list of records")
-    return [_checked(path, number, record, schema) for number, record in enumerate(records)]
-
-
-def _checked(path: Path, number: int, record: Any, schema: type[R]) -> R:
-    try:
-        return schema.model_validate(record)
-    except ValidationError as error:
-        raise Refusal(f"{path} record {number}: {first_fault(error)}") from None
+    return [checked(record, schema, f"{path} record {number}") for number, record in enumerate(records)]
 
 
 def _once(subject: str, text: str, name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+Span = tuple[int, int]  # characters [start, end) of a text
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -12,7 +14,7 @@ class Encoded:
 
     text: str
     ids: list[int]
-    spans: list[tuple[int, int]]
+    spans: list[Span]
 
 
 Encoder = Callable[[str], Encoded]

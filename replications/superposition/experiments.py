@@ -10,7 +10,7 @@ from torch import Tensor
 
 from replications.evidence.shards import Keep
 from replications.superposition import inputs, phases
-from replications.superposition.training import Recipe, Trained, train_exact, train_sampled
+from replications.superposition.training import Recipe, ToyTrained, train_exact, train_sampled
 
 SWEEPS = {"small": (20, 5, 0.7), "large": (80, 20, 0.9)}  # features, dimensions, importance of feature i: base^i
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -23,7 +23,7 @@ PLATEAUS = (400, 30)
 SPARSEST = 1 / 20  # of the plateaus, as in the released notebook
 
 
-def sweep(name: str, params: Mapping[str, Any], kept: Keep, device: str, *, linear: bool) -> Trained:
+def sweep(name: str, params: Mapping[str, Any], kept: Keep, device: str, *, linear: bool) -> ToyTrained:
     """Models of all DENSITIES with importances that fall geometrically."""
     n, m, base = SWEEPS[name]
     density = torch.tensor(DENSITIES)[:, None].expand(-1, n)
@@ -31,7 +31,7 @@ def sweep(name: str, params: Mapping[str, Any], kept: Keep, device: str, *, line
                     params["sweep_seeds"], params["sweep"], params, kept, device, linear=linear)  # fmt: skip
 
 
-def plane(params: Mapping[str, Any], kept: Keep, device: str) -> tuple[Trained, Trained]:
+def plane(params: Mapping[str, Any], kept: Keep, device: str) -> tuple[ToyTrained, ToyTrained]:
     """Five features in two dimensions: by sparsity (GEOMETRY), and equally important with one sparser (RATIOS)."""
     sparsity = torch.tensor([*GEOMETRY.values()])[:, None].expand(-1, 5)
     uneven = torch.full((len(RATIOS), 5), UNIFORM)
@@ -40,11 +40,11 @@ def plane(params: Mapping[str, Any], kept: Keep, device: str) -> tuple[Trained, 
     both = _sampled("plane", torch.cat([sparsity, uneven]), importance, 2, params["restarts"], params["plane"],
                     params, kept, device)  # fmt: skip
     first = len(sparsity)
-    return (Trained(both.W[:first], both.b[:first], both.loss[:first]),
-            Trained(both.W[first:], both.b[first:], both.loss[first:]))  # fmt: skip
+    return (ToyTrained(both.W[:first], both.b[:first], both.loss[:first]),
+            ToyTrained(both.W[first:], both.b[first:], both.loss[first:]))  # fmt: skip
 
 
-def bipyramid(name: str, params: Mapping[str, Any], kept: Keep, device: str) -> Trained:
+def bipyramid(name: str, params: Mapping[str, Any], kept: Keep, device: str) -> ToyTrained:
     """Equally important features in three dimensions, as sparse as the pentagon's."""
     density = torch.full((1, BIPYRAMIDS[name]), UNIFORM)
     return _sampled(f"bipyramid/{name}", density, torch.ones_like(density), 3, params["restarts"], params["plane"],
@@ -56,7 +56,7 @@ def plateau_densities(params: Mapping[str, Any]) -> list[float]:
     return inputs.log_spaced(1, SPARSEST, params["plateau_densities"])
 
 
-def plateaus(params: Mapping[str, Any], kept: Keep, device: str) -> Trained:
+def plateaus(params: Mapping[str, Any], kept: Keep, device: str) -> ToyTrained:
     """400 equally important features in 30 dimensions."""
     n, m = PLATEAUS
     density = torch.tensor(plateau_densities(params))[:, None].expand(-1, n)
@@ -64,7 +64,7 @@ def plateaus(params: Mapping[str, Any], kept: Keep, device: str) -> Trained:
                     params, kept, device)  # fmt: skip
 
 
-def phase_diagram(shape: str, params: Mapping[str, Any], kept: Keep, device: str) -> Trained:
+def phase_diagram(shape: str, params: Mapping[str, Any], kept: Keep, device: str) -> ToyTrained:
     """`phase_models` models in each cell of `phases.grid`."""
     n, m = phases.SHAPES[shape]
     density, importance = phases.grid(n, params["phase_cells"])
@@ -74,7 +74,7 @@ def phase_diagram(shape: str, params: Mapping[str, Any], kept: Keep, device: str
         made = train_exact(density, importance, m, params["phase_models"], recipe, seed=params["seed"], device=device)
         return vars(made)
 
-    return Trained(**kept(f"phases/{shape}", make))
+    return ToyTrained(**kept(f"phases/{shape}", make))
 
 
 def falling(base: float, like: Tensor) -> Tensor:
@@ -85,10 +85,10 @@ def falling(base: float, like: Tensor) -> Tensor:
 def _sampled(
     name: str, density: Tensor, importance: Tensor, m: int, seeds: int, recipe: Mapping[str, Any],
     params: Mapping[str, Any], kept: Keep, device: str, *, linear: bool = False,
-) -> Trained:  # fmt: skip
+) -> ToyTrained:  # fmt: skip
     def make() -> dict[str, Tensor]:
         made = train_sampled(density, importance, m, seeds, Recipe(**recipe), seed=params["seed"], linear=linear,
                              device=device)  # fmt: skip
         return vars(made)
 
-    return Trained(**kept(name, make))
+    return ToyTrained(**kept(name, make))

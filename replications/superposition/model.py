@@ -18,7 +18,7 @@ CACHED = 1 << 17  # numbers of one tensor of a batch; three of them, 1.5 MB, are
 
 
 @dataclass(frozen=True)
-class Bank:
+class ToyModels:
     """Independent toy models of one shape; `W` [models, n, m] and `b` [models, n] are views of `packed`."""
 
     packed: Tensor
@@ -31,34 +31,34 @@ class Bank:
         """How many there are."""
         return len(self.W)
 
-    def part(self, at: slice) -> Bank:
+    def part(self, at: slice) -> ToyModels:
         """Some of the models, for reading only."""
-        return Bank(self.packed, self.W[at], self.b[at], self.linear)
+        return ToyModels(self.packed, self.W[at], self.b[at], self.linear)
 
-    def to(self, device: str) -> Bank:
+    def to(self, device: str) -> ToyModels:
         """The same models on a device."""
         return _views(self.packed.to(device), *self.W.shape, self.linear)
 
 
-def make_bank(models: int, n: int, m: int, *, linear: bool, generator: torch.Generator) -> Bank:
+def make_bank(models: int, n: int, m: int, *, linear: bool, generator: torch.Generator) -> ToyModels:
     """Untrained models: normal W of variance 2 / (n + m) (Glorot), as in the released notebook; b = 0."""
     bank = _views(torch.zeros(models * n * (m + 1)), models, n, m, linear)
     bank.W.normal_(0, math.sqrt(2 / (n + m)), generator=generator)
     return bank
 
 
-def _views(packed: Tensor, models: int, n: int, m: int, linear: bool) -> Bank:
+def _views(packed: Tensor, models: int, n: int, m: int, linear: bool) -> ToyModels:
     size = models * n * m
-    return Bank(packed, packed[:size].view(models, n, m), packed[size:].view(models, n), linear)
+    return ToyModels(packed, packed[:size].view(models, n, m), packed[size:].view(models, n), linear)
 
 
-def outputs(bank: Bank, x: Tensor) -> Tensor:
+def outputs(bank: ToyModels, x: Tensor) -> Tensor:
     """x' [models, batch, n] of inputs x [models, batch, n]."""
     y = torch.baddbmm(bank.b[:, None], x @ bank.W, bank.W.transpose(1, 2))
     return y if bank.linear else y.relu_()
 
 
-def losses(bank: Bank, x: Tensor, importance: Tensor, weight: Tensor | None = None) -> Tensor:
+def losses(bank: ToyModels, x: Tensor, importance: Tensor, weight: Tensor | None = None) -> Tensor:
     """Expected importance-weighted squared error [models] over the batch; `weight` [models, batch] sums to 1."""
     error = (outputs(bank, x) - x).square_() @ importance[..., None]
     error = error.squeeze(-1)
@@ -71,7 +71,7 @@ class Gradient:
     Models are taken a few at a time, as many as leave a batch's numbers in the processor's cache.
     """
 
-    def __init__(self, bank: Bank, importance: Tensor, batch: int):
+    def __init__(self, bank: ToyModels, importance: Tensor, batch: int):
         """`importance` [models, n]."""
         self.bank, self.importance = bank, importance[..., None]
         self.packed = torch.empty_like(bank.packed)

@@ -1,9 +1,10 @@
 """Section `superposition` of params.yaml."""
 
-from replications.params import Count, Fields, Positive, Section, Several
+from replications.params import Count, Positive, Section, Several
+from replications.records import Record
 
 
-class Sampled(Fields):
+class Sampled(Record):
     """A training on samples: steps, rate of its first half, inputs per step."""
 
     steps: Count
@@ -11,7 +12,7 @@ class Sampled(Fields):
     batch: Count
 
 
-class Exact(Fields):
+class Exact(Record):
     """A training on the exact loss: steps, rate of its first half, nodes of the quadrature."""
 
     steps: Count

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from replications.superposition import geometry, inputs
-from replications.superposition.training import Trained
+from replications.superposition.training import ToyTrained
 
 IGNORED, DEDICATED, SUPERPOSED = PHASES = ("ignored", "dedicated", "superposition")
 CUT = 0.5  # half way between nothing and a whole feature, for lengths as for interference
@@ -26,7 +26,7 @@ def grid(n: int, cells: int) -> tuple[Tensor, Tensor]:
     return density[:, None].expand(-1, n).contiguous(), importance
 
 
-def averages(trained: Trained) -> tuple[Tensor, Tensor]:
+def averages(trained: ToyTrained) -> tuple[Tensor, Tensor]:
     """Length and interference [cells] of the extra feature, over the models of a cell but the worst."""
     order = trained.loss.argsort(1)[:, :-1]
     length = trained.W[..., -1, :].norm(dim=-1)

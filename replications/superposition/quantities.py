@@ -12,7 +12,7 @@ from torch import Tensor
 from replications.evidence import stats
 from replications.evidence.stats import Array
 from replications.superposition import experiments, geometry, phases
-from replications.superposition.training import Trained
+from replications.superposition.training import ToyTrained
 
 LINES = {"tetrahedron": 3 / 4, "triangle": 2 / 3, "digon": 1 / 2, "pentagon": 2 / 5, "square_antiprism": 3 / 8}
 BESIDE = 0.0125  # half the distance of the two nearest lines; what lies up to three times as far is beside a line
@@ -26,7 +26,7 @@ def key(density: float) -> str:
     return f"{density:g}".replace(".", "_")
 
 
-def sweep(trained: Trained, m: int, draws: Mapping[str, int]) -> dict[str, Any]:
+def sweep(trained: ToyTrained, m: int, draws: Mapping[str, int]) -> dict[str, Any]:
     """By density: features represented (mean over seeds), how many more than dimensions, and the loss."""
     counts = geometry.represented(trained.W).sum(-1).double().numpy()
     weights = stats.resample_weights(counts.shape[1], **draws)
@@ -51,7 +51,7 @@ def figures(W: Tensor, best: Tensor | None = None) -> dict[str, Any]:
     return tree
 
 
-def plane(sparsity: Trained, uneven: Trained, draws: Mapping[str, int]) -> dict[str, Any]:
+def plane(sparsity: ToyTrained, uneven: ToyTrained, draws: Mapping[str, int]) -> dict[str, Any]:
     """`geometry`: figures by sparsity and of equally important features; `digons`: where the pentagon gives way."""
     tree = {name: figures(W, best) for name, W, best in
             zip(experiments.GEOMETRY, sparsity.W, sparsity.best(), strict=True)}  # fmt: skip
@@ -59,7 +59,7 @@ def plane(sparsity: Trained, uneven: Trained, draws: Mapping[str, int]) -> dict[
     return {"geometry": tree, "digons": {"ratio": collapse(uneven, draws)}}
 
 
-def collapse(uneven: Trained, draws: Mapping[str, int]) -> dict[str, Any]:
+def collapse(uneven: ToyTrained, draws: Mapping[str, int]) -> dict[str, Any]:
     """First of RATIOS from which on the best model is two digons; restarts are resampled. No value if it never is."""
     digons = np.array([[geometry.figure(W) == "antipodal_pairs" for W in row] for row in uneven.W])
     loss = uneven.loss.double().numpy()
@@ -73,7 +73,7 @@ def collapse(uneven: Trained, draws: Mapping[str, int]) -> dict[str, Any]:
     return stats.interval(first[lasting.any(1)], loss.shape[1])
 
 
-def bipyramid(name: str, trained: Trained) -> dict[str, Any]:
+def bipyramid(name: str, trained: ToyTrained) -> dict[str, Any]:
     """How far dimensionalities are from the figure's: the best model's, those of a bipyramid made by hand.
 
     `share` is that of restarts which are near it.
@@ -151,7 +151,7 @@ def lengths(W: Tensor, b: Tensor) -> dict[str, Any]:
     }
 
 
-def phase_diagram(trained: Trained, shape: str, cells: int) -> dict[str, Any]:
+def phase_diagram(trained: ToyTrained, shape: str, cells: int) -> dict[str, Any]:
     """Share of cells in which the observed phase is the predicted one, and the phases of four telling cells."""
     density, importance = phases.grid(phases.SHAPES[shape][0], cells)
     seen = phases.observed(*phases.averages(trained))

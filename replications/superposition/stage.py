@@ -21,7 +21,8 @@ from replications.evidence.run import Asked, made_by, write_run
 from replications.evidence.shards import Keep, keep
 from replications.settings import room_params
 from replications.superposition import experiments, phases, quantities, tables
-from replications.superposition.training import Trained, untrained
+from replications.superposition.training import ToyTrained as Trained
+from replications.superposition.training import untrained
 
 ROOM, MODEL, LANGUAGE = "superposition", "toy", "en"
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from replications.superposition import experiments, geometry, phases
-from replications.superposition.training import Trained
+from replications.superposition.training import ToyTrained
 
 Row = dict[str, Any]
 BINS = 200  # of D_i between 0 and 1
 
 
-def sweeps(trained: Mapping[str, Trained]) -> list[Row]:
+def sweeps(trained: Mapping[str, ToyTrained]) -> list[Row]:
     """Features represented and loss, by size, kind of model, density and seed."""
     return [
         {"sweep": name, "model": kind, **row}
@@ -25,14 +25,14 @@ def sweeps(trained: Mapping[str, Trained]) -> list[Row]:
     ]
 
 
-def plane(trained: Mapping[str, Trained]) -> list[Row]:
+def plane(trained: Mapping[str, ToyTrained]) -> list[Row]:
     """The figure of every model with two dimensions: by sparsity, or by how much sparser one feature is."""
     sparsity = _models(trained["sparsity"], "setting", list(experiments.GEOMETRY), named=True)
     uneven = _models(trained["uneven"], "setting", [f"ratio {r:g}" for r in experiments.RATIOS], named=True)
     return sparsity + uneven
 
 
-def plateaus(trained: Trained, densities: Sequence[float]) -> list[Row]:
+def plateaus(trained: ToyTrained, densities: Sequence[float]) -> list[Row]:
     """D* by density and how many features have a D_i in each of BINS bins that is not empty, seeds together."""
     rows = []
     for density, W in zip(densities, trained.W, strict=True):
@@ -46,7 +46,7 @@ def plateaus(trained: Trained, densities: Sequence[float]) -> list[Row]:
     return rows
 
 
-def dimensions(trained: Trained, densities: Sequence[float]) -> list[Row]:
+def dimensions(trained: ToyTrained, densities: Sequence[float]) -> list[Row]:
     """D* by density and seed."""
     dstar = geometry.dimensions_per_feature(trained.W).tolist()
     return [
@@ -56,7 +56,7 @@ def dimensions(trained: Trained, densities: Sequence[float]) -> list[Row]:
     ]
 
 
-def vectors(trained: Trained) -> list[Row]:
+def vectors(trained: ToyTrained) -> list[Row]:
     """Features in the plane (x, y) of the best model of each density of GEOMETRY, and the figure that they form."""
     return [
         {"density": density, "figure": geometry.figure(W), "feature": feature, "x": x, "y": y}
@@ -73,7 +73,7 @@ def sizes() -> list[Row]:
     return [{"experiment": name, **dict(zip(names, size, strict=True))} for name, size in whole.items()]
 
 
-def phase_cells(trained: Mapping[str, Trained], cells: int) -> list[Row]:
+def phase_cells(trained: Mapping[str, ToyTrained], cells: int) -> list[Row]:
     """Length and interference of the extra feature, the phase they make and the phase predicted, by cell."""
     rows = []
     for shape, (n, _) in phases.SHAPES.items():
@@ -86,7 +86,7 @@ def phase_cells(trained: Mapping[str, Trained], cells: int) -> list[Row]:
     return rows
 
 
-def _models(trained: Trained, column: str, settings: Sequence[Any], *, named: bool = False) -> list[Row]:
+def _models(trained: ToyTrained, column: str, settings: Sequence[Any], *, named: bool = False) -> list[Row]:
     """One row per setting and seed; `named` adds the figure in the plane."""
 
     def row(W: Tensor, loss: Tensor) -> Row:

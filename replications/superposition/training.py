@@ -15,7 +15,7 @@ from torch import Tensor
 
 from replications import progress
 from replications.superposition import inputs
-from replications.superposition.model import Bank, Draw, Gradient, losses, make_bank
+from replications.superposition.model import Draw, Gradient, ToyModels, losses, make_bank
 
 EVALUATED = 4096  # inputs on which models are compared, the same for all
 
@@ -31,7 +31,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Trained:
+class ToyTrained:
     """Models by setting and seed: W [settings, seeds, n, m], b [settings, seeds, n], loss [settings, seeds]."""
 
     W: Tensor
@@ -46,7 +46,7 @@ class Trained:
 def train_sampled(
     density: Tensor, importance: Tensor, m: int, seeds: int, recipe: Recipe, *, seed: int, linear: bool = False,
     device: str = "cpu",
-) -> Trained:  # fmt: skip
+) -> ToyTrained:  # fmt: skip
     """Train `seeds` models for each row of `density` and `importance` [settings, n] on sampled inputs."""
     settings, n = density.shape
     generator = torch.Generator().manual_seed(seed)
@@ -72,7 +72,7 @@ def train_sampled(
 def train_exact(
     density: Tensor, importance: Tensor, m: int, seeds: int, recipe: Recipe, *, seed: int,
     device: str = "cpu",
-) -> Trained:  # fmt: skip
+) -> ToyTrained:  # fmt: skip
     """The same on the expected loss itself, by quadrature; for few features only (see `inputs.quadrature`)."""
     settings, n = density.shape
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +99,7 @@ def rate(step: int, recipe: Recipe) -> float:
     return recipe.lr * min(1.0, 2 * (1 - step / recipe.steps))
 
 
-def _descend(bank: Bank, gradient: Gradient, draw: Draw, recipe: Recipe) -> None:
+def _descend(bank: ToyModels, gradient: Gradient, draw: Draw, recipe: Recipe) -> None:
     parameter = torch.nn.Parameter(bank.packed)
     parameter.grad = gradient.packed
     adam = torch.optim.Adam([parameter], lr=recipe.lr, fused=True)
@@ -111,9 +111,9 @@ def _descend(bank: Bank, gradient: Gradient, draw: Draw, recipe: Recipe) -> None
 
 
 @torch.no_grad()
-def _trained(bank: Bank, settings: int, seeds: int, loss: Callable[[slice], Tensor]) -> Trained:
+def _trained(bank: ToyModels, settings: int, seeds: int, loss: Callable[[slice], Tensor]) -> ToyTrained:
     values = torch.cat([loss(slice(at, at + 1)) for at in range(bank.models)])
-    return Trained(*(part.cpu().view(settings, seeds, *part.shape[1:]) for part in (bank.W, bank.b, values)))
+    return ToyTrained(*(part.cpu().view(settings, seeds, *part.shape[1:]) for part in (bank.W, bank.b, values)))
 
 
 def _each(rows: Tensor, seeds: int) -> Tensor:

@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from replications.dictionaries import codes
 from replications.dictionaries.codes import Codes, Dense, Sparse
-from replications.dictionaries.descent import Held, Step
+from replications.dictionaries.descent import DescentStep, ParameterState
 from replications.dictionaries.seeds import generator
 
 
@@ -44,7 +44,7 @@ class ToyBank:
         encoder = torch.empty(h, d).uniform_(-bound, bound, generator=draws)
         bias = torch.empty(h).uniform_(-bound, bound, generator=draws)
         decoder = normalize(torch.nn.init.orthogonal_(torch.empty(d, h), generator=draws).T, dim=1)
-        self.held = tuple(Held.start(part.to(device).repeat(len(l1), *[1] * part.ndim))
+        self.held = tuple(ParameterState.start(part.to(device).repeat(len(l1), *[1] * part.ndim))
                           for part in (encoder, decoder, bias))  # fmt: skip
         self.W_enc, self.W_dec, self.b_enc = (held.value for held in self.held)
 
@@ -52,7 +52,7 @@ class ToyBank:
     def step(self, x: Tensor, lr: float) -> None:
         """One step of every member on a batch x [n, d]."""
         self.steps += 1
-        step, pre = Step(lr, self.steps), self._pre(x)
+        step, pre = DescentStep(lr, self.steps), self._pre(x)
         none = pre.new_zeros(pre.shape[:2])
         first, count = self._split(pre, none)
         if first:
@@ -72,7 +72,7 @@ class ToyBank:
         dense = np.flatnonzero(count.mean(axis=1) >= codes.WORTHWHILE * pre.shape[2])
         return int(dense[-1]) + 1 if len(dense) else 0, count
 
-    def _descend(self, at: slice, x: Tensor, c: Codes, step: Step) -> None:
+    def _descend(self, at: slice, x: Tensor, c: Codes, step: DescentStep) -> None:
         """One step of some members, whose units are c."""
         (W_enc, W_dec, b_enc), n = (held.of(at) for held in self.held), len(x)
         e = c.decode(W_dec.value).sub_(x).mul_(2 / n)

@@ -2,10 +2,11 @@
 
 from pydantic import model_validator
 
-from replications.params import Count, Exponent, Fields, Positive, Section
+from replications.params import Count, Exponent, Positive, Section
+from replications.records import Record
 
 
-class Recipe(Fields):
+class Recipe(Record):
     """As `training.Recipe`."""
 
     steps: Count

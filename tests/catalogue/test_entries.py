@@ -164,8 +164,8 @@ def test_a_bad_entry_is_refused_by_id_and_field(tmp_path, model, change, says):
     [
         ("a: {}\na: {}\n", "line 2: key 'a' is given twice"),
         ("a: [", "not readable YAML"),
-        ("- a\n", "mapping from model id to entry"),
-        ("a: 3\n", "every entry should be a mapping"),
+        ("- a\n", r"models.yaml: should be a mapping, not \['a'\]"),
+        ("a: 3\n", "models.yaml: a: should be a mapping, not 3"),
     ],
 )
 def test_a_malformed_file_is_refused(tmp_path, text, says):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from replications.causal import roles
-from replications.causal.roles import Cells
+from replications.causal.roles import RestoredStates
 from replications.evidence import stats
 
 
@@ -15,7 +15,7 @@ def made(n=8, layers=6):
     resid = np.tile(corrupted, (layers, 4, 1))
     resid[: layers // 2, 1] = clean
     resid[layers // 2 :, 3] = clean
-    return Cells(clean, corrupted, resid)
+    return RestoredStates(clean, corrupted, resid)
 
 
 COLUMNS = {"subject": [[1]] * 8, "after": [[2]] * 8, "last": [[3]] * 8}

@@ -3,7 +3,7 @@
 import numpy as np
 from toy_tokenizer import toy_encode
 
-from replications.causal.roles import Cells
+from replications.causal.roles import RestoredStates
 from replications.causal.tables import article_cells, pair_labels
 
 
@@ -18,7 +18,7 @@ def test_labels_of_unequal_prompts_are_aligned_at_the_end():
 
 
 def test_cells_that_correspond_to_nothing_are_blank():
-    cells = Cells(np.array([2.0]), np.array([1.0]), np.full((2, 6, 1), 1.5))
+    cells = RestoredStates(np.array([2.0]), np.array([1.0]), np.full((2, 6, 1), 1.5))
     table = article_cells(cells, cells, toy_encode("Louvre is in"), toy_encode("Old Tower is in"), aligned=3)
     trained = table[table.weights == "measured"]
     assert trained[trained.position < 2].restoration.isna().all()

@@ -250,8 +250,8 @@ def test_a_duplicate_id_within_a_file_is_refused(checkout, block):
     ("place", "verdict", "said"),
     [
         ((SMALL, "zh"), "fails", f"no run of params.yaml measures that; runs: {SMALL}/en, {OTHER}/en, {OTHER}/fr"),
-        (("gpt2", "en"), "fails", "field verdict: should be not reproduced or not measurable there"),
-        ((SMALL, "en"), "not reproduced", "field verdict: should be fails, inconclusive or not measurable there"),
+        (("gpt2", "en"), "fails", "verdict: should be not reproduced or not measurable there"),
+        ((SMALL, "en"), "not reproduced", "verdict: should be fails, inconclusive or not measurable there"),
     ],
 )
 def test_a_finding_is_a_departure_about_a_run(checkout, block, place, verdict, said):

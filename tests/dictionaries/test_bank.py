@@ -5,7 +5,7 @@ import torch
 
 from replications.dictionaries import codes, metrics
 from replications.dictionaries.bank import Bank
-from replications.dictionaries.recipes import Recipe
+from replications.dictionaries.recipes import BankRecipe
 from replications.dictionaries.sae import KINDS, keep_top
 from replications.errors import Refusal
 
@@ -18,7 +18,7 @@ def inputs(n=64, d=D, seed=0):
 
 def recipe(kind, seeds=(0,), **fields):
     l1 = (0.01,) * len(seeds) if kind == "standard" else ()
-    return Recipe(kind, H, 100, seeds, **{"k": 3, "l1": l1, "lr": 1e-2} | fields)
+    return BankRecipe(kind, H, 100, seeds, **{"k": 3, "l1": l1, "lr": 1e-2} | fields)
 
 
 def same(a, b):
@@ -151,7 +151,7 @@ def test_planted_features_are_found(kind):
     truth = torch.randn(8, 16, generator=g)
     truth /= truth.norm(dim=1, keepdim=True)
     extra = {"l1": (0.02,)} if kind == "standard" else {}
-    bank = Bank(Recipe(kind, 16, 400, (0,), k=2, lr=1e-2, **extra), torch.zeros(16))
+    bank = Bank(BankRecipe(kind, 16, 400, (0,), k=2, lr=1e-2, **extra), torch.zeros(16))
     for _ in range(400):
         on = torch.rand(256, 8, generator=g) < 0.15
         bank.step((on * (1 + torch.rand(256, 8, generator=g))) @ truth * 2)
@@ -173,14 +173,14 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[0] == pytest.approx(0.1)
     assert rates[9:80] == [1.0] * 71
     assert rates[-1] == pytest.approx(0.05)
-    assert Recipe("topk", 2**14, 1, (0,)).peak_lr == pytest.approx(2e-4)
-    assert Recipe("topk", 2**12, 1, (0,)).peak_lr == pytest.approx(4e-4)
+    assert BankRecipe("topk", 2**14, 1, (0,)).peak_lr == pytest.approx(2e-4)
+    assert BankRecipe("topk", 2**12, 1, (0,)).peak_lr == pytest.approx(4e-4)
 
 
 def test_impossible_recipes_are_refused():
     with pytest.raises(Refusal, match="'gated' is no kind of dictionary"):
-        Recipe("gated", 4, 1, (0,))
+        BankRecipe("gated", 4, 1, (0,))
     with pytest.raises(Refusal, match="k is 32; a dictionary of 4 features can keep 1 to 4"):
-        Recipe("topk", 4, 1, (0,))
+        BankRecipe("topk", 4, 1, (0,))
     with pytest.raises(ValueError, match="one l1 coefficient per seed"):
-        Recipe("standard", 4, 1, (0, 1), l1=(0.1,))
+        BankRecipe("standard", 4, 1, (0, 1), l1=(0.1,))

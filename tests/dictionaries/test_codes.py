@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from replications.dictionaries import codes
 from replications.dictionaries.codes import Dense, Sparse
-from replications.dictionaries.descent import Held, Step
+from replications.dictionaries.descent import DescentStep, ParameterState
 
 M, N, H, D = 2, 9, 14, 5
 
@@ -54,12 +54,12 @@ def test_what_is_written_replaces_what_was_there(kind):
 @pytest.mark.parametrize("kind", [Dense, Sparse])
 def test_a_descent_is_torchs_adam(kind, unit):
     _, W, _, _ = drawn(0.5)
-    rows, wanted = Held.start(W.clone()), W.clone()
+    rows, wanted = ParameterState.start(W.clone()), W.clone()
     adam = torch.optim.Adam([wanted], lr=0.01)
     for number in range(1, 6):
         pre, _, own, shared = drawn(0.5, seed=number)
         e = own if number % 2 else shared
-        form(kind, pre).descend(e, rows, Step(0.01, number), unit=unit)
+        form(kind, pre).descend(e, rows, DescentStep(0.01, number), unit=unit)
         wanted.grad = pre.relu().mT @ e
         adam.step()
         if unit:
@@ -104,8 +104,8 @@ def test_threads_change_no_bit_and_torch_keeps_its_own():
         for n in (1, 2):
             torch.set_num_threads(n)
             made = form(Sparse, pre)
-            rows = Held.start(W.clone())
-            made.descend(e, rows, Step(0.01, 1), unit=True)
+            rows = ParameterState.start(W.clone())
+            made.descend(e, rows, DescentStep(0.01, 1), unit=True)
             found.append([made.decode(W), made.onto(e), made.back(e, W, torch.zeros(M)).total(), *rows])
             assert torch.get_num_threads() == n
     finally:

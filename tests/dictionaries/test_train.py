@@ -13,8 +13,8 @@ from dictionaries import tiny
 from dictionaries.training import BLOCKS, SITES, plans, run
 
 from replications.dictionaries.checkpoints import POINTER, Checkpoints
-from replications.dictionaries.recipes import Recipe
-from replications.dictionaries.train import Plan, check_budget, state
+from replications.dictionaries.recipes import BankRecipe
+from replications.dictionaries.train import BankPlan, check_budget, state
 from replications.errors import Refusal
 
 
@@ -99,8 +99,8 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path):
 def test_a_dictionary_larger_than_the_budget_is_refused():
     widths = {site: site.width(tiny.model()) for site in SITES}
     check_budget(plans(), widths, 1)
-    big = [Plan(SITES[0], Recipe("topk", 10**6, 1, (0,)))]
+    big = [BankPlan(SITES[0], BankRecipe("topk", 10**6, 1, (0,)))]
     with pytest.raises(Refusal, match=r"features on resid_pre.1 needs 1.04 GB, the budget is 1 GB: choose at most"):
         check_budget(big, widths, 1)
     fits = int(1e9 / 16 / 65)
-    check_budget([Plan(SITES[0], Recipe("topk", fits, 1, (0,)))], widths, 1)
+    check_budget([BankPlan(SITES[0], BankRecipe("topk", fits, 1, (0,)))], widths, 1)

@@ -6,10 +6,10 @@ import torch
 from dictionaries import tiny
 
 from replications.dictionaries.checkpoints import Checkpoints
-from replications.dictionaries.recipes import Recipe
+from replications.dictionaries.recipes import BankRecipe
 from replications.dictionaries.sae import KINDS
 from replications.dictionaries.stream import Site, Stream
-from replications.dictionaries.train import Plan, train
+from replications.dictionaries.train import BankPlan, train
 
 SITES = (Site("resid_pre", 1), Site("mlp_post", 0))
 BLOCKS, PER_BLOCK, BATCH = 6, 4, 16
@@ -20,7 +20,7 @@ STEPS = BLOCKS * PER_BLOCK * (tiny.WIDTH - 1) // BATCH
 def plans():
     """All kinds, with resampling and dead features on the way."""
     return [
-        Plan(site, Recipe(kind, 40, STEPS, (0, 1), k=4, lr=1e-2, warmup=3, dead_after=20, **OWN.get(kind, {})))
+        BankPlan(site, BankRecipe(kind, 40, STEPS, (0, 1), k=4, lr=1e-2, warmup=3, dead_after=20, **OWN.get(kind, {})))
         for site in SITES
         for kind in KINDS
     ]

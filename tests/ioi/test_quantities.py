@@ -8,7 +8,7 @@ import torch
 from toy_tokenizer import toy_encode
 
 from replications.causal.experiment import Result
-from replications.causal.roles import Cells
+from replications.causal.roles import RestoredStates
 from replications.evidence import stats
 from replications.ioi import quantities as method
 from replications.ioi.stimuli import Prompt
@@ -39,7 +39,7 @@ def result():
         clean=torch.tensor([3.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0]),
         corrupted=torch.full((N,), -2.0), p_answer=torch.linspace(0.1, 0.9, N),
     )  # fmt: skip
-    return Result(behaviour, Cells(clean, corrupted, resid), heads)
+    return Result(behaviour, RestoredStates(clean, corrupted, resid), heads)
 
 
 @pytest.fixture(scope="module")

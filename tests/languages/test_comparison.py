@@ -4,7 +4,6 @@ import drawn
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 from replications import cli, settings
@@ -74,11 +73,6 @@ def test_the_command_reads_the_models_evidence(tmp_path, monkeypatch):
     assert drawn.files(tmp_path / "reports" / "languages") == {
         f"multilingual-e5-small/all/tables/{name}.csv" for name in ("comparison", "curves")
     }
-
-
-def test_spearman_is_scipys():
-    a, b = np.random.default_rng(0).normal(size=(2, 7, 9))
-    assert languages.spearman(a, b) == pytest.approx([spearmanr(x, y).statistic for x, y in zip(a, b, strict=True)])
 
 
 def test_only_shared_sentences_count(tmp_path):

@@ -8,15 +8,15 @@ import torch
 from toy_tokenizer import toy_encode
 
 from replications.causal.experiment import Result
-from replications.causal.roles import Cells
+from replications.causal.roles import RestoredStates
 from replications.rome import quantities as method
-from replications.rome.stimuli import Fact, Pair
+from replications.rome.stimuli import LandmarkFact, Pair
 
 N, LAYERS, WIDTH = 8, 6, 6  # BOS The Old Tower is in
 
 
 def fact(name, answer):
-    return Fact(name, f"City{answer}", toy_encode("The Old Tower is in"), (1, 2, 3), answer)
+    return LandmarkFact(name, f"City{answer}", toy_encode("The Old Tower is in"), (1, 2, 3), answer)
 
 
 PAIRS = [Pair(fact(f"a{i}", 3), fact(f"b{i}", 4), WIDTH) for i in range(N)]
@@ -31,7 +31,7 @@ def result():
     behaviour = SimpleNamespace(
         clean=torch.tensor([5.0, *[1.0] * 6, -1.0]), corrupted=torch.full((N,), -2.0), p_answer=torch.zeros(N)
     )
-    return Result(behaviour, Cells(clean, corrupted, resid), None)
+    return Result(behaviour, RestoredStates(clean, corrupted, resid), None)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_roles_and_handover(tree):
 
 
 def test_token_classes():
-    one = Fact("one", "X", toy_encode("Tower is in"), (1,), 3)
+    one = LandmarkFact("one", "X", toy_encode("Tower is in"), (1,), 3)
     columns = method.role_columns([PAIRS[0], Pair(one, one, 4)])
     assert columns["subject_first"] == [[1], []]
     assert columns["subject_middle"] == [[2], []]
@@ -75,7 +75,7 @@ def test_token_classes():
 
 def test_subject_tokens_without_a_counterpart_play_no_role():
     long = PAIRS[0].clean
-    short = Fact("short", "X", toy_encode("Tower is in"), (1,), 3)
+    short = LandmarkFact("short", "X", toy_encode("Tower is in"), (1,), 3)
     columns = method.role_columns([Pair(long, short, 3)])
     assert columns["subject_first"] == [[]]
     assert columns["subject_last"] == [[3]]

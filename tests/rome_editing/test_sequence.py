@@ -10,7 +10,7 @@ from replications.models.families import projection
 from replications.rome_editing import sequence
 from replications.rome_editing.editing import Editor
 from replications.rome_editing.edits import directions
-from replications.rome_editing.evaluate import Sheet, Text
+from replications.rome_editing.evaluate import RunningText, Sheet
 from replications.rome_editing.hparams import HParams
 from replications.rome_editing.moments import second_moments
 from replications.rome_editing.packed import open_model
@@ -46,7 +46,7 @@ def test_the_weight_is_there_again_and_every_edit_holds_what_it_wrote(setting):
     model, net, some, values, u = setting
     module, seen = projection(model, LAYER), []
     before = module.weight.detach().clone()
-    sheet, text = Sheet(net, some, LAYER), Text(net, WINDOWS[:2].tolist(), LAYER)
+    sheet, text = Sheet(net, some, LAYER), RunningText(net, WINDOWS[:2].tolist(), LAYER)
     key = sequence.key_of(values, "r_rome")
     watch = sheet.answers_now
     object.__setattr__(sheet, "answers_now", lambda: seen.append(module(key).detach()) or watch())
@@ -62,7 +62,7 @@ def test_the_weight_is_there_again_and_every_edit_holds_what_it_wrote(setting):
 def test_the_first_edit_of_a_sequence_is_the_edit_alone(setting):
     model, net, some, values, u = setting
     editor = Editor(net, second_moments(model, WINDOWS, [LAYER]), HParams(relative=True), None, "", 2, 0)
-    text = Text(net, WINDOWS[:2].tolist(), LAYER)
+    text = RunningText(net, WINDOWS[:2].tolist(), LAYER)
     for variant in ("rome", "r_rome"):
         points = sequence.in_sequence(projection(model, LAYER), u, values, variant, Sheet(net, some, LAYER), text)
         alone = editor.update(LAYER, values, variant)
@@ -76,7 +76,7 @@ def test_text_is_read_as_the_model_reads_it(setting):
     with torch.no_grad():
         logp = model(windows).logits[:, :-1].log_softmax(-1)
     theirs = -logp.gather(2, windows[:, 1:, None])[..., 0].mean(1)
-    np.testing.assert_allclose(Text(net, windows.tolist(), LAYER).nll()[0], theirs.numpy(), atol=1e-4)
+    np.testing.assert_allclose(RunningText(net, windows.tolist(), LAYER).nll()[0], theirs.numpy(), atol=1e-4)
 
 
 def test_checkpoints_double_and_end_with_all():

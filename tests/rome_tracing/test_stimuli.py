@@ -7,7 +7,7 @@ from toy_tokenizer import toy_encode
 
 from replications.errors import Refusal
 from replications.rome_tracing import stimuli
-from replications.stimuli.facts import Asked, Fact, KnownFact, Relation, locate
+from replications.stimuli.facts import AskedFacts, Fact, KnownFact, Relation, locate
 
 CAPITAL = Relation("capital", "P36", "The capital of {subject} is called", ())
 
@@ -107,7 +107,7 @@ def test_facts_are_drawn_in_an_order_of_their_own():
 
 
 def test_too_few_known_facts_are_refused():
-    whole = Asked(KNOWN, KNOWN[:1], {})
+    whole = AskedFacts(KNOWN, KNOWN[:1], {})
     assert stimuli.enough(whole, "toy") is whole
     with pytest.raises(Refusal, match="toy: the model completes 4 of 5 facts; tracing needs 5"):
-        stimuli.enough(Asked(KNOWN[:4], KNOWN[:1], {}), "toy")
+        stimuli.enough(AskedFacts(KNOWN[:4], KNOWN[:1], {}), "toy")

@@ -36,20 +36,20 @@ def broken(tmp_path, change):
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    (lambda raw: raw["concepts"][1].pop("topics"), r"concept 2 \(sea\), topics: Field required"),
-    (lambda raw: raw["concepts"][0]["lexicon"].append("Xyz"), r"concept 1 \(war\), lexicon: .*lower case, not 'Xyz'"),
-    (lambda raw: raw["concepts"][5].update(pattern="("), r"concept 6 \(code\), pattern: .*regular expression"),
-    (lambda raw: raw["concepts"][2].update(examples=[]), r"concept 3 \(rights\), examples: .*at least 1"),
-    (lambda raw: raw["concepts"][2].update(colour="red"), r"concept 3 \(rights\), colour: Extra"),
-    (lambda raw: raw["concepts"].insert(0, "war"), r"concept 1 \(no mapping\)"),
+    (lambda raw: raw["concepts"][1].pop("topics"), r"concepts\.1 \(sea\)\.topics: is missing"),
+    (lambda raw: raw["concepts"][0]["lexicon"].append("Xyz"), r"concepts\.0 \(war\)\.lexicon: .*lower case, not 'Xyz'"),
+    (lambda raw: raw["concepts"][5].update(pattern="("), r"concepts\.5 \(code\)\.pattern: .*regular expression"),
+    (lambda raw: raw["concepts"][2].update(examples=[]), r"concepts\.2 \(rights\)\.examples: .*at least 1"),
+    (lambda raw: raw["concepts"][2].update(colour="red"), r"concepts\.2 \(rights\)\.colour: is unknown"),
+    (lambda raw: raw["concepts"].insert(0, "war"), r"concepts\.0: should be a mapping, not 'war'"),
     (lambda raw: raw.update(concepts=raw["concepts"][:1]), "concepts: .*at least 2"),
     (lambda raw: raw["concepts"][1].update(name="war"), "concept war is there twice"),
     (lambda raw: raw["concepts"][3]["prefixes"].pop(), "concept money has 3 prefixes; it should have 4"),
-    (lambda raw: raw.pop("neutral"), "neutral: Field required"),
+    (lambda raw: raw.pop("neutral"), "neutral: is missing"),
     (lambda raw: raw["prompts"].append(raw["prompts"][0].upper()), "prompts: .*given twice: The next morning"),
-    (lambda raw: raw["prompts"].append("Then\u200b"), r"prompts, 16: .*cannot be seen, as U\+200B"),
-    (lambda raw: raw["concepts"][0]["topics"].append("gue\u0301rre"), r"concept 1 \(war\), topics, .*accents in one"),
-    (lambda raw: raw["concepts"][3]["prefixes"].append("So\t"), r"concept 4 \(money\), prefixes, 4: .*U\+0009"),
+    (lambda raw: raw["prompts"].append("Then\u200b"), r"prompts.16: .*cannot be seen, as U\+200B"),
+    (lambda raw: raw["concepts"][0]["topics"].append("gue\u0301rre"), r"concepts\.0 \(war\)\.topics\..*accents in one"),
+    (lambda raw: raw["concepts"][3]["prefixes"].append("So\t"), r"concepts\.3 \(money\)\.prefixes\.4: .*U\+0009"),
 ])  # fmt: skip
 def test_a_malformed_file_is_refused(tmp_path, change, said):
     with pytest.raises(Refusal, match=said) as refused:

@@ -65,9 +65,9 @@ def test_counterfact_becomes_facts_with_what_to_make_of_them(tmp_path, zipped):
     [
         ({"subject": "Lima"}, r"prompt should hold the subject 'Lima' once, not 0 times: 'Lake Stone lies in'"),
         ({"prompt": "Lake Stone, Lake Stone in"}, r"prompt should hold the subject 'Lake Stone' once, not 2"),
-        ({"attribute": ""}, r"attribute: String should have at least 1 character"),
-        ({"known_id": "first"}, r"known_id: Input should be a valid integer"),
-        ({"relation_id": None}, r"relation_id: Input should be a valid string"),
+        ({"attribute": ""}, r"attribute: should have at least 1 character"),
+        ({"known_id": "first"}, r"known_id: should be a whole number, not 'first'"),
+        ({"relation_id": None}, r"relation_id: should be text, not null"),
     ],
 )
 def test_a_malformed_known_record_is_refused_by_number(tmp_path, changes, message):
@@ -79,7 +79,7 @@ def test_a_malformed_known_record_is_refused_by_number(tmp_path, changes, messag
 @pytest.mark.parametrize("field", EDIT)
 def test_a_counterfact_record_without_a_field_is_refused(tmp_path, field):
     file = written(tmp_path / "c.json", [{name: value for name, value in EDIT.items() if name != field}])
-    with pytest.raises(Refusal, match=rf"c\.json record 0: {field}: Field required"):
+    with pytest.raises(Refusal, match=rf"c\.json record 0: {field}: is missing"):
         load_counterfact(file)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from replications.superposition import phases
-from replications.superposition.training import Trained
+from replications.superposition.training import ToyTrained
 
 
 def test_theory_at_the_corners_and_on_both_sides_of_a_border():
@@ -27,7 +27,7 @@ def test_theory_lets_two_others_share_a_dimension():
 
 def test_the_worst_model_of_a_cell_is_dropped():
     W = torch.tensor([[[[1.0], [0.0]], [[1.0], [-1.0]], [[0.0], [1.0]]]])
-    trained = Trained(W, torch.zeros(1, 3, 2), torch.tensor([[9.0, 1.0, 2.0]]))
+    trained = ToyTrained(W, torch.zeros(1, 3, 2), torch.tensor([[9.0, 1.0, 2.0]]))
     length, shared = phases.averages(trained)
     assert length.item() == pytest.approx(1)
     assert shared.item() == pytest.approx(0.5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from replications.superposition import experiments, quantities
-from replications.superposition.training import Trained
+from replications.superposition.training import ToyTrained
 
 DRAWS = {"resamples": 200, "seed": 0}
 SQUARE = torch.tensor([[1.0, 0], [0, 1], [-1, 0], [0, -1], [0, 0]])
@@ -17,7 +17,7 @@ def collapsing(first, restarts=4):
     best = [SQUARE if ratio >= first else PENTAGON for ratio in experiments.RATIOS]
     W = torch.stack([torch.stack([each, *[PENTAGON] * (restarts - 1)]) for each in best])
     loss = torch.tensor([[0.0, *[1.0] * (restarts - 1)]]).expand(len(best), -1)
-    return Trained(W, torch.zeros(len(best), restarts, 5), loss)
+    return ToyTrained(W, torch.zeros(len(best), restarts, 5), loss)
 
 
 @pytest.mark.parametrize("first", [1.5, 2.5, 6.0])
@@ -47,7 +47,7 @@ def test_lines_are_enriched_by_features_on_them_and_not_by_even_spread():
 def test_a_bipyramid_is_near_itself():
     triangle = torch.tensor([[math.cos(a), math.sin(a), 0] for a in (0, 2 * math.pi / 3, 4 * math.pi / 3)])
     W = torch.cat([triangle, torch.tensor([[0, 0, 1.0], [0, 0, -1.0]])])
-    trained = Trained(torch.stack([W, torch.rand(5, 3)])[None], torch.zeros(1, 2, 5), torch.tensor([[0.0, 1.0]]))
+    trained = ToyTrained(torch.stack([W, torch.rand(5, 3)])[None], torch.zeros(1, 2, 5), torch.tensor([[0.0, 1.0]]))
     tree = quantities.bipyramid("triangular", trained)
     assert tree["deviation"]["value"] < 1e-5
     assert tree["share"]["value"] == 0.5
