@@ -192,6 +192,18 @@ def draw(
 
 
 @app.command()
+def new(
+    room: Annotated[str, typer.Argument(help="Name of the replication, for example ioi_circuit.")],
+    runs: Annotated[str | None, typer.Option(help="Matrix of params.yaml; none if no weights are needed.")] = None,
+) -> None:
+    """Write the furniture of an empty replication: files, a stub of a claim, and the lines that name it elsewhere."""
+    from replications.scaffold import furnish
+
+    for file in furnish(room, runs, _root()):
+        print(file.relative_to(_root()))
+
+
+@app.command()
 def languages(
     model: Annotated[str, typer.Argument(help="Catalogue id of a model probed in several languages.")],
 ) -> None:

@@ -321,11 +321,12 @@ def _load(path: Path, schema: type[_Strict]) -> dict[str, Any]:
         raise Refusal(f"{path} should be a mapping from model id to entry")
     try:
         entries = [{**fields, "id": model_id} for model_id, fields in raw.items()]
-        return {entry.id: entry for entry in TypeAdapter(list[schema]).validate_python(entries)}
+        made: list[Any] = TypeAdapter(list[schema]).validate_python(entries)  # type: ignore[valid-type]  # of run time
+        return {entry.id: entry for entry in made}
     except ValidationError as error:
         where, *field = error.errors()[0]["loc"]
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise Refusal(f"{path}: {list(raw)[where]}: {'.'.join(map(str, field)) or 'entry'}: {message}") from None
+        raise Refusal(f"{path}: {list(raw)[int(where)]}: {'.'.join(map(str, field)) or 'entry'}: {message}") from None
     except TypeError:
         raise Refusal(f"{path}: every entry should be a mapping of fields") from None
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 CONFIDENCE = 0.95
 
 

@@ -58,10 +58,11 @@ def fits(rewrite: Array, tracing: Array) -> tuple[float, float, float]:
     """R² of the rewrite score [fact, layer] on the layer, on tracing, and on both; NaN where nothing varies."""
     y, x = rewrite.ravel(), tracing.ravel()
     if np.ptp(y) == 0:
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     layer = np.tile(np.eye(rewrite.shape[1]), (len(rewrite), 1))
     designs = (layer, sm.add_constant(x, has_constant="add"), np.column_stack([layer, x]))
-    return tuple(float(sm.OLS(y, design).fit().rsquared) for design in designs)
+    on_layer, on_tracing, on_both = (float(sm.OLS(y, design).fit().rsquared) for design in designs)
+    return on_layer, on_tracing, on_both
 
 
 def correlations(rewrite: Array, tracing: Array) -> Array:

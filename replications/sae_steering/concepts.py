@@ -99,8 +99,8 @@ def _first(error: ValidationError, raw: Any) -> str:
     """The row (a concept by number and name) and field of the first thing that is wrong, and what would be right."""
     first = error.errors()[0]
     place = list(first["loc"])
-    if len(place) > 1 and place[0] == "concepts":
-        row = raw["concepts"][place[1]]
+    if len(place) > 1 and place[0] == "concepts" and isinstance(number := place[1], int):
+        row = raw["concepts"][number]
         name = row.get("name", "no name") if isinstance(row, dict) else "no mapping"
-        place = [f"concept {place[1] + 1} ({name})", *place[2:]]
+        place = [f"concept {number + 1} ({name})", *place[2:]]
     return f"{', '.join(map(str, place))}: {first['msg'].removeprefix('Value error, ')}"
