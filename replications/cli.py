@@ -254,9 +254,9 @@ def fetch(
 
         write_json(_root() / "reports" / "datasets" / f"{name}.json", manifest(_datasets()[name], opt_in=opt_in))
     else:
-        from replications.models.load import manifest
+        from replications.models import load
 
-        write_json(_root() / "reports" / "models" / f"{name}.json", manifest(_catalogue()[name], opt_in=opt_in))
+        write_json(_root() / "reports" / "models" / f"{name}.json", load.manifest(_catalogue()[name], opt_in=opt_in))
 
 
 @app.command()

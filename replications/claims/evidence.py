@@ -153,12 +153,10 @@ def _read(file: Path, root: Path) -> Evidence:
         raise not_whole(file, f"the key {raw.key!r} is given twice", root)
     if not isinstance(raw, dict) or "measured" not in raw:
         raise not_whole(file, "it has no `measured`", root)
-    trees = []
-    for part in PARTS:
-        tree = _tree(raw.get(part, {}), part)
-        if not isinstance(tree, dict):
-            raise not_whole(file, tree.what, root)
-        trees.append(tree)
+    trees: list[Any] = [_tree(raw.get(part, {}), part) for part in PARTS]
+    for flaw in trees:
+        if isinstance(flaw, Flaw):
+            raise not_whole(file, flaw.what, root)
     return Evidence(file, *trees)
 
 

@@ -50,7 +50,7 @@ def mean(values: Array, weights: Array) -> dict[str, Any]:
     return interval(weights @ np.asarray(values, dtype=float), len(values))
 
 
-def share(successes: Sequence[bool]) -> dict[str, Any]:
+def share(successes: Sequence[bool] | Mask) -> dict[str, Any]:
     """Share of successes with its exact (Clopper-Pearson) interval, which does not collapse at 0 or 1.
 
     TransformerLens' `success_rate_ci` gives the same; scipy's takes no seconds, neither to import nor for thousands.

@@ -31,10 +31,14 @@ class Grammar(Protocol):
     `replications.stimuli.language.IOIStimuli` is one; the paper's own lists are another.
     """
 
-    names: Sequence[str]
-    places: Sequence[str]
-    objects: Sequence[str]
-    templates: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def places(self) -> Sequence[str]: ...
+    @property
+    def objects(self) -> Sequence[str]: ...
+    @property
+    def templates(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def read_traces(file: Path) -> dict[str, dict[int, float]]:
     return dict(found)
 
 
-def at_layers(traces: dict[str, dict[int, float]], facts: Sequence[str], layers: Sequence[int]) -> Array:
+def at_layers(traces: Mapping[str, Mapping[int, float]], facts: Sequence[str], layers: Sequence[int]) -> Array:
     """Tracing effects [fact, layer]; where windows were not centred at every layer, those of the nearest centre."""
     return np.array([[by_layer[min(by_layer, key=lambda c: (abs(c - layer), c))] for layer in layers]
                      for by_layer in (traces[fact] for fact in facts)])  # fmt: skip

@@ -11,16 +11,15 @@ from dictionaries.test_sae import make
 
 from replications.claims.compare import judge
 from replications.claims.evidence import find, paths, read_evidence, without_places
-from replications.claims.schema import read_claims
+from replications.claims.ledger import load_claims
 from replications.dictionaries import published
 from replications.dictionaries import trained as module
 from replications.dictionaries.published import Published
 from replications.errors import Refusal
 from replications.files import read_json
 from replications.sae import quantities, stage
-from replications.settings import ROOT
 
-CLAIMS = read_claims(ROOT / "replications" / "sae" / "claims.yaml")
+CLAIMS = load_claims("sae")
 TABLES = ("density", "scores", "training")
 
 
