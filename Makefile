@@ -34,7 +34,7 @@ bench: $(STAMP)
 	python -m pytest tests/benchmarks --benchmark-only
 
 lint: $(STAMP)
-	ruff check . && ruff format --check .
+	ruff check . && ruff format --check . && python -m mypy
 
 # Takes minutes: pip-compile reads every file whose hash the index does not state. torch is left out, see above.
 lock:

@@ -36,7 +36,7 @@ def adopt(model: str, language: str, room: str | None, root: Path) -> None:
     for asked in chosen:
         check(asked, root)
     names = [asked.room for asked in chosen]
-    lines = {matrices[name] for name in names if matrices[name]}
+    lines = {matrix for name in names if (matrix := matrices[name])}
     new = {matrix for matrix in lines if not _lined(settings, matrix, model, language)}
     corpora = _corpora(local / "layer_probing" / model / language) if new & _with_corpus(settings) else []
     text = params_with(root / "params.yaml", Asked("", model, language), new, corpora, settings)

@@ -192,6 +192,18 @@ def draw(
 
 
 @app.command()
+def new(
+    room: Annotated[str, typer.Argument(help="Name of the replication, for example ioi_circuit.")],
+    runs: Annotated[str | None, typer.Option(help="Matrix of params.yaml; none if no weights are needed.")] = None,
+) -> None:
+    """Write the furniture of an empty replication: files, a stub of a claim, and the lines that name it elsewhere."""
+    from replications.scaffold import furnish
+
+    for file in furnish(room, runs, _root()):
+        print(file.relative_to(_root()))
+
+
+@app.command()
 def languages(
     model: Annotated[str, typer.Argument(help="Catalogue id of a model probed in several languages.")],
 ) -> None:
@@ -242,9 +254,9 @@ def fetch(
 
         write_json(_root() / "reports" / "datasets" / f"{name}.json", manifest(_datasets()[name], opt_in=opt_in))
     else:
-        from replications.models.load import manifest
+        from replications.models import load
 
-        write_json(_root() / "reports" / "models" / f"{name}.json", manifest(_catalogue()[name], opt_in=opt_in))
+        write_json(_root() / "reports" / "models" / f"{name}.json", load.manifest(_catalogue()[name], opt_in=opt_in))
 
 
 @app.command()

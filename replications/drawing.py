@@ -27,13 +27,14 @@ def draw_room(folder: Path, room: str) -> tuple[list[RunPlace], dict[RunPlace, s
 
     Figures of runs that are there no more are deleted. Refuses a room without runs.
     """
-    runs = [(room, *path.parts[-2:]) for path in sorted((folder / room).glob("*/*")) if path.is_dir()]
+    runs = [(room, path.parts[-2], path.parts[-1]) for path in sorted((folder / room).glob("*/*")) if path.is_dir()]
     if not runs:
         raise Refusal(f"{folder / room} holds no run that could be drawn: `replicate run {room}` first")
     failed = draw(folder, runs)
     for old in (folder / FIGURES / room).glob("*/*"):
-        if (room, *old.parts[-2:]) not in runs:
-            remove(folder, (room, *old.parts[-2:]))
+        place = (room, old.parts[-2], old.parts[-1])
+        if place not in runs:
+            remove(folder, place)
     return [run for run in runs if run not in failed], failed
 
 

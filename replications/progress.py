@@ -10,7 +10,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -60,7 +60,7 @@ def step(doing: str, total: float | None = None) -> Iterator[Step]:
 
 def watched(items: Iterable[Item], doing: str, total: float | None = None) -> Iterator[Item]:
     """The items, one by one, each counted when the next is asked for; `total` is their number if it can be had."""
-    known = len(items) if total is None and hasattr(items, "__len__") else total
+    known = len(items) if total is None and isinstance(items, Sized) else total
     with step(doing, known) as one:
         for item in items:
             yield item

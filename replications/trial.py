@@ -112,11 +112,11 @@ def params(asked: Asked, root: Path) -> dict[str, Any]:
 def inputs(asked: Asked, out: Path, root: Path) -> dict[str, str]:
     """SHA-256 by path of what the stage depends on besides code and what is fetched; `out` is the run's own folder."""
     stage, _ = room_stage(asked.room, _item(asked), root)
-    found = {}
+    found: dict[str, str] = {}
     for dep in stage.deps if stage else []:
         parts = Path(dep).parts
         if parts[0] == "reports" and parts[1] not in FETCHED:
-            path = places.upstream(out, parts[1:4], "/".join(parts[4:]))
+            path = places.upstream(out, (parts[1], parts[2], parts[3]), "/".join(parts[4:]))
             found |= {dep: files.sha256(path)} if path.is_file() else {}
         elif parts[0] != "reports":
             found |= {str(path.relative_to(root)): files.sha256(path) for path in _read(root / dep)}

@@ -59,7 +59,7 @@ class _Resolver(VersionedResolver):
         self._deep += 1
         if self._deep > DEPTH:
             raise ComposerError(None, None, f"lists and mappings nested more than {DEPTH} deep",
-                                current_node.start_mark)  # fmt: skip
+                                current_node and current_node.start_mark)  # fmt: skip
 
     def ascend_resolver(self) -> None:
         self._deep -= 1

@@ -18,7 +18,7 @@ from replications.files import read_json, read_yaml, write_json
 SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 COMMANDS = [
     "claims", "models", "datasets", "verdicts", "run", "adopt", "record", "fetch", "report", "draw", "languages",
-    "targets", "repro",
+    "targets", "repro", "new",
 ]  # fmt: skip
 HEAVY = ["torch", "transformers", "transformer_lens", "pandas", "pydantic", "ruamel"]
 

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import torch
 import transformers
 from tokenizers import Tokenizer, models
-from transformer_lens.model_bridge import TransformerBridge
 
 from replications.models.families import FAMILIES, bridged_as
 from replications.models.families.base import SMALL
@@ -24,6 +23,8 @@ VOCABULARY = SMALL["vocab_size"]
 @cache
 def tiny_model(architecture):
     """bridge and hf_model of one family: grouped queries, sliding windows and learned positions are all there."""
+    from transformer_lens.model_bridge import TransformerBridge  # takes seconds
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         make = transformers.AutoModelForMaskedLM if architecture in ENCODERS else transformers.AutoModelForCausalLM

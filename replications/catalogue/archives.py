@@ -36,11 +36,11 @@ def reading(name: str, archive: Path, member: str) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(archive) as opened, opened.open(member) as held:
                 yield held
         else:
-            with tarfile.open(archive) as opened:
-                held = opened.extractfile(member)  # None for a folder or a link
-                if held is None:
+            with tarfile.open(archive) as tar:
+                found = tar.extractfile(member)  # None for a folder or a link
+                if found is None:
                     raise KeyError(f"{member} is not a file")
-                yield held
+                yield found
     except DAMAGE as error:
         raise Refusal(f"{name}: cannot read {member}: {_reason(error)}") from None
     except OSError as error:

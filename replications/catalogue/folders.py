@@ -25,7 +25,8 @@ def place(cache: Path, entry: ModelEntry, source: PackageSource | HubSource) -> 
     """Where the folder made from `source` lies: named by the start of the weights' hash, or else of the commit."""
     pins = [source.hashes[name] for name in entries.weight_files(source)]
     commit = source.revision if isinstance(source, HubSource) else None
-    key = commit or "main" if None in pins else _joint(pins)
+    known = [pin for pin in pins if pin is not None]
+    key = _joint(known) if len(known) == len(pins) else commit or "main"
     return cache / "models" / f"{entry.id}-{key[:16]}-c{CONVERTER}"
 
 

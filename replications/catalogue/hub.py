@@ -52,7 +52,7 @@ def ask(source: HubSource) -> None:
             _metadata(source.repo, weight_files(source)[0], source.revision or "main", asking=True)
         except Unavailable as error:
             status = getattr(getattr(error.__cause__, "response", None), "status_code", None)
-            says = REFUSED.get(status)
+            says = None if status is None else REFUSED.get(status)
             raise Unavailable(f"{PLACE} {says} {source.repo}" if says else network.no_answer(PLACE)) from None
 
 
@@ -179,8 +179,9 @@ def _go_on(url: str, check: _Check, out: BinaryIO) -> None:
     from huggingface_hub.utils import build_hf_headers
 
     start = out.seek(0, os.SEEK_END)
-    options = {"expected_size": check.size, "displayed_filename": check.name.rpartition("/")[2]}
-    http_get(url, _Bounded(out, check.most), resume_size=start, headers=build_hf_headers(), **options)
+    options: dict[str, Any] = {"expected_size": check.size, "displayed_filename": check.name.rpartition("/")[2]}
+    bounded: Any = _Bounded(out, check.most)  # has what http_get uses of a file
+    http_get(url, bounded, resume_size=start, headers=build_hf_headers(), **options)
 
 
 def _stopped(check: _Check, got: int, error: Exception) -> Refusal:

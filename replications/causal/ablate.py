@@ -130,12 +130,13 @@ def knocked_out(stack: Stack, base: Base, out: Bool[Tensor, "n layer T head"]) -
     """The base prompts with the heads `out` knocked out, recorded as a base of further knock-outs."""
     rows = torch.arange(len(base), device=base.run.asked.device)
     recorded = (base.run.resid_pre, base.run.keys, base.run.values)
-    layers: RecordedStates = tuple([tensor.clone() for tensor in kind] for kind in recorded)
+    resid_pre, keys, values = ([tensor.clone() for tensor in kind] for kind in recorded)
+    layers: RecordedStates = (resid_pre, keys, values)
     for part in rows.split(max(1, TOKENS // base.run.frame.width)):
         copies = Copies(part, out[part])
         _Pass(stack, base, copies, live(base, copies, whole=True), record=layers).states()
-    kept = dict(zip(("resid_pre", "keys", "values"), layers, strict=True))
-    return Base(replace(base.run, **kept, sites={}), out, base.instead)
+    run = replace(base.run, resid_pre=resid_pre, keys=keys, values=values, sites={})
+    return Base(run, out, base.instead)
 
 
 def _answers(stack: Stack, base: Base, copies: Copies) -> Iterator[tuple[Int[Tensor, " k"], Float[Tensor, "k d"]]]:

@@ -59,15 +59,15 @@ class PairBatch:
         columns = torch.arange(self.width, device=self.clean.device)
         return differs.cummax(dim=1).values & (columns >= self.width - self.aligned[:, None])
 
-    def to(self, device: str) -> PairBatch:
-        return PairBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+    def to(self, device: str | torch.device) -> PairBatch:
+        return PairBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
     def rows(self, index: Int[Tensor, " k"]) -> PairBatch:
         """Some of the pairs, without the columns in which all of them are padding."""
-        some = PairBatch(*(getattr(self, field.name)[index] for field in fields(self)))
+        some = PairBatch(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
         used = int((some.clean_mask | some.corrupted_mask).any(dim=0).nonzero()[0].item())
-        tokens = (getattr(some, name)[:, used:] for name in ("clean", "corrupted", "clean_mask", "corrupted_mask"))
-        return PairBatch(*tokens, some.answers, some.aligned)
+        names = ("clean", "corrupted", "clean_mask", "corrupted_mask")
+        return replace(some, **{name: getattr(some, name)[:, used:] for name in names})
 
 
 def batch_pairs(
@@ -86,12 +86,11 @@ def batch_pairs(
                 raise ValueError(f"pair {i}: {len(a)} clean tokens against {len(b)} corrupted ones")
         aligned = [len(row) for row in clean]
     width = max(map(len, [*clean, *corrupted]))
-    return PairBatch(
-        *(torch.tensor([[0] * (width - len(row)) + list(row) for row in rows]) for rows in (clean, corrupted)),
-        *(torch.tensor([[i >= width - len(row) for i in range(width)] for row in rows]) for rows in (clean, corrupted)),
-        torch.tensor(answers),
-        torch.tensor(aligned),
-    )
+    tokens = [torch.tensor([[0] * (width - len(row)) + list(row) for row in rows]) for rows in (clean, corrupted)]
+    masks = [
+        torch.tensor([[i >= width - len(row) for i in range(width)] for row in rows]) for rows in (clean, corrupted)
+    ]
+    return PairBatch(tokens[0], tokens[1], masks[0], masks[1], torch.tensor(answers), torch.tensor(aligned))
 
 
 @contextmanager
@@ -195,6 +194,7 @@ def _resid_map(bridge: Any, batch: PairBatch, corrupted: Float[Tensor, " n"]) ->
     """One column at a time: it takes up the corrupted run there, for the rows that can have changed by then."""
     from transformer_lens import patching  # costs seconds, and is only for models that our engine does not know
 
+    patch: Any = patching.generic_activation_patch  # whose types know neither `reduce` nor a stand-in for the model
     layers, patchable = bridge.cfg.n_layers, batch.patchable
     activations = _clean_activations(bridge, batch, "hook_resid_pre")
     cells = pd.DataFrame({"layer": range(layers), "pos": 0})
@@ -203,7 +203,7 @@ def _resid_map(bridge: Any, batch: PairBatch, corrupted: Float[Tensor, " n"]) ->
     for column in progress.watched(columns, "patching columns"):
         rows = patchable[:, column].nonzero()[:, 0]
         tokens, mask, answers = batch.corrupted[rows], batch.corrupted_mask[rows], batch.answers[rows]
-        result = patching.generic_activation_patch(
+        result = patch(
             Continuation(bridge, tokens, mask, column), tokens[:, column:],
             {name: clean[rows][:, column:] for name, clean in activations.items()},
             partial(logit_diff, answers=answers), patching.layer_pos_patch_setter, "resid_pre",
@@ -225,7 +225,8 @@ def _head_map(bridge: Any, batch: PairBatch) -> Float[Tensor, "layer head n"]:
             z[head * n : (head + 1) * n, -1, head] = clean[:, -1, head]
         return z
 
-    result = patching.generic_activation_patch(
+    patch: Any = patching.generic_activation_patch  # whose types know neither `reduce` nor a stand-in for the model
+    result = patch(
         Continuation(bridge, tokens, mask, last), tokens[:, last:], _clean_activations(bridge, batch, "attn.hook_z"),
         partial(logit_diff, answers=answers), restore_own_head, "z",
         index_df=pd.DataFrame({"layer": range(bridge.cfg.n_layers)}), reduce="none",

@@ -68,19 +68,16 @@ class RecordedRun:
     def halves(self) -> tuple[RecordedRun, RecordedRun]:
         """The first and the last n/2 rows as runs of their own: two runs are faster made as one."""
         n, tokens = len(self) // 2, self.frame.mask.numel() // 2
-        return tuple(
-            RecordedRun(
-                Grid(
-                    self.frame.mask[rows],
-                    {kind: seen[rows] for kind, seen in self.frame.visible.items()},
-                    {kind: tuple(p[slots] for p in pair) for kind, pair in self.frame.rotary.items()},
-                ),
-                self.asked[rows],
-                *([x[rows] for x in by_layer] for by_layer in (self.resid_pre, self.keys, self.values)),
-                {site: [x[rows] for x in by_layer] for site, by_layer in self.sites.items()},
-            )
-            for rows, slots in ((slice(n), slice(tokens)), (slice(n, None), slice(tokens, None)))
-        )
+        return self._cut(slice(n), slice(tokens)), self._cut(slice(n, None), slice(tokens, None))
+
+    def _cut(self, rows: slice, slots: slice) -> RecordedRun:
+        """Some rows, which have these places in a flat list of all tokens."""
+        resid_pre, keys, values = ([x[rows] for x in held] for held in (self.resid_pre, self.keys, self.values))
+        visible = {kind: seen[rows] for kind, seen in self.frame.visible.items()}
+        rotary = {kind: tuple(p[slots] for p in pair) for kind, pair in self.frame.rotary.items()}
+        sites = {site: [x[rows] for x in by_layer] for site, by_layer in self.sites.items()}
+        grid = Grid(self.frame.mask[rows], visible, rotary)
+        return RecordedRun(grid, self.asked[rows], resid_pre, keys, values, sites)
 
     def site(self, name: str) -> list[Tensor]:
         """A site's activations by layer. KeyError when the run was not asked to keep it."""
@@ -131,12 +128,13 @@ def run(
 
 def _record(stack: Stack, index: int, made: RecordedRun, rows: Int[Tensor, " r"]) -> dict[str, Tensor]:
     """One layer of some rows: its output and what passed by on the way, each [r, T, ...]."""
-    kept, width, kind = {}, made.frame.width, stack.kinds[index]
+    kept: dict[str, Tensor] = {}
+    width, kind = made.frame.width, stack.kinds[index]
     visible = made.frame.visible[kind][rows]
 
     def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        per_row = [part.unflatten(0, (len(rows), width)) for part in (q, k, v)]
-        z = attention(*per_row, visible, scale, stack.score_cap).flatten(0, 1)
+        qs, ks, vs = (part.unflatten(0, (len(rows), width)) for part in (q, k, v))
+        z = attention(qs, ks, vs, visible, scale, stack.score_cap).flatten(0, 1)
         kept.update(zip(("q", "k", "v", "z"), (q, k, v, z), strict=True))
         return z
 

@@ -108,10 +108,11 @@ def answer_states(
     With `frozen`, all heads keep their base output unless edited (path patching); the base run must have kept `z`.
     """
     plan = dict(layouts(base, tracks))
-    hidden = layout = None
+    layout = plan[min(plan)]
+    hidden = _join(base, min(plan), layout, None)
     with stack.packed():
         for layer in range(min(plan), stack.n_layers + 1):
-            if layer in plan:
+            if layer in plan and layer > min(plan):
                 layout = plan[layer]
                 hidden = _join(base, layer, layout, hidden)
             here = edits(layer)
@@ -169,12 +170,12 @@ def _grouped(
     visible = visible[:1] if alike else visible
     for first, rows in layout.groups:
         end = begin + len(rows) * (width - first)
-        own = [part[begin:end].unflatten(0, (len(rows), -1)) for part in (q, k, v)]
+        qs, ks, vs = (part[begin:end].unflatten(0, (len(rows), -1)) for part in (q, k, v))
         if first > 0:
-            for i, before in ((1, base.keys[layer]), (2, base.values[layer])):
-                own[i] = torch.cat([_of_rows(before[:, :first], rows), own[i]], dim=1)
+            ks = torch.cat([_of_rows(base.keys[layer][:, :first], rows), ks], dim=1)
+            vs = torch.cat([_of_rows(base.values[layer][:, :first], rows), vs], dim=1)
         seen = visible[:, first:]
-        z[begin:end] = attention(*own, seen if alike else seen[rows], scale, cap).flatten(0, 1)
+        z[begin:end] = attention(qs, ks, vs, seen if alike else seen[rows], scale, cap).flatten(0, 1)
         begin = end
     return z
 

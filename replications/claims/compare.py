@@ -78,7 +78,7 @@ def judge(criterion: Criterion, found: Estimates, whole_interval: bool = True) -
         return _judge_order(criterion, found, whole_interval)
     ((label, estimate),) = found.items()
     outcome = region(criterion).judge(_interval(label, estimate, whole_interval))
-    return Judgement(outcome, estimate.value, estimate.ci_low, estimate.ci_high, estimate.n)
+    return Judgement(outcome, _number(label, estimate), estimate.ci_low, estimate.ci_high, estimate.n)
 
 
 def region(criterion: Criterion) -> Region:
@@ -123,7 +123,7 @@ def _judge_overlap(criterion: Criterion, found: Estimates) -> Judgement:
     if not isinstance(estimate.value, list):
         raise Refusal(f"{label} holds {estimate.value!r}; comparison overlap needs a list of labels")
     share = jaccard(estimate.value, criterion.published)
-    outcome = Region(criterion.tolerance, math.inf).judge((share, share))
+    outcome = Region(criterion.tolerance or 0.0, math.inf).judge((share, share))
     return Judgement(outcome, share, None, None, estimate.n)
 
 
@@ -140,7 +140,7 @@ def _judge_argmax(criterion: Criterion, found: Estimates, whole_interval: bool) 
     if len(labels) == 1 and isinstance(labels[0], str):  # the stage already names the winner
         return Judgement("holds" if labels[0] == wanted else "fails", labels[0], None, None, _n(found))
     intervals = {key: _interval(key, estimate, whole_interval) for key, estimate in found.items()}
-    winner = max(found, key=lambda key: found[key].value)
+    winner = max(found, key=lambda key: _number(key, found[key]))
     if wanted not in found:
         return Judgement("fails", winner, None, None, _n(found), f"there is no {wanted} here")
     rivals = [interval for key, interval in intervals.items() if key != wanted]
@@ -159,11 +159,16 @@ def _difference(larger: Interval, smaller: Interval) -> Interval:
 
 def _interval(label: str, estimate: Estimate, whole: bool) -> Interval:
     """[value, value] for a point."""
+    value = _number(label, estimate)
+    if not whole or estimate.ci_low is None or estimate.ci_high is None:
+        return value, value
+    return estimate.ci_low, estimate.ci_high
+
+
+def _number(label: str, estimate: Estimate) -> float:
     if not isinstance(estimate.value, float):
         raise Refusal(f"{label} holds {estimate.value!r}, which cannot be compared as a number")
-    if not whole or estimate.ci_low is None:
-        return estimate.value, estimate.value
-    return estimate.ci_low, estimate.ci_high
+    return estimate.value
 
 
 def _n(found: Estimates) -> int:

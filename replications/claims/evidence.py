@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,7 +32,8 @@ class Flaw:
     what: str
 
 
-EvidenceTree = dict[str, "Estimate | Flaw | EvidenceTree"]
+EvidenceTree = dict[str, "EvidenceNode"]
+EvidenceNode = Estimate | Flaw | EvidenceTree
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def room_evidence(room: str, root: Path = ROOT) -> dict[ModelLanguage, Evidence 
     A flaw within a file stays in its tree: it concerns those who ask for that estimate.
     """
     files = sorted((root / "reports" / room).glob("*/*/metrics.json"))
-    return {file.parts[-3:-1]: _read_or_reason(file, root) for file in files}
+    return {(file.parts[-3], file.parts[-2]): _read_or_reason(file, root) for file in files}
 
 
 def read_evidence(file: Path, root: Path = ROOT) -> Evidence:
@@ -67,7 +68,8 @@ def read_evidence(file: Path, root: Path = ROOT) -> Evidence:
 
 def not_whole(file: Path, why: str, root: Path = ROOT) -> Refusal:
     """The refusal of a metrics.json."""
-    rebuild = rebuild_command(*file.parts[-4:-1], root)
+    room, model, language = file.parts[-4:-1]
+    rebuild = rebuild_command(room, model, language, root)
     return Refusal(f"{name_of(file, root)} is not whole evidence ({why}): rebuild it with `{rebuild}`")
 
 
@@ -94,7 +96,7 @@ def find(tree: EvidenceTree, criterion: Criterion) -> dict[str, Estimate] | None
 
     Refuses a flaw in place of one of them.
     """
-    nodes = {path: node(tree, path) for path in criterion.quantities}
+    nodes: Mapping[str, Node | None] = {path: node(tree, path) for path in criterion.quantities}
     if criterion.comparison == "argmax":
         (group,) = nodes.values()
         if isinstance(group, dict):
@@ -102,13 +104,13 @@ def find(tree: EvidenceTree, criterion: Criterion) -> dict[str, Estimate] | None
     for found in nodes.values():
         if isinstance(found, Flaw):
             raise Refusal(found.what)
-    whole = nodes and all(isinstance(found, Estimate) for found in nodes.values())
-    return nodes if whole else None
+    whole = {path: found for path, found in nodes.items() if isinstance(found, Estimate)}
+    return whole if nodes and len(whole) == len(nodes) else None
 
 
-def node(tree: EvidenceTree, path: str) -> "Estimate | Flaw | EvidenceTree | None":
+def node(tree: EvidenceTree, path: str) -> EvidenceNode | None:
     """What stands at a dotted path; a flaw on the way there stands for everything below it."""
-    found: Estimate | Flaw | EvidenceTree | None = tree
+    found: EvidenceNode | None = tree
     for key in path.split("."):
         if not isinstance(found, Flaw):
             found = found.get(key) if isinstance(found, dict) else None
@@ -151,7 +153,7 @@ def _read(file: Path, root: Path) -> Evidence:
         raise not_whole(file, f"the key {raw.key!r} is given twice", root)
     if not isinstance(raw, dict) or "measured" not in raw:
         raise not_whole(file, "it has no `measured`", root)
-    trees = [_tree(raw.get(part, {}), part) for part in PARTS]
+    trees: list[Any] = [_tree(raw.get(part, {}), part) for part in PARTS]
     for flaw in trees:
         if isinstance(flaw, Flaw):
             raise not_whole(file, flaw.what, root)

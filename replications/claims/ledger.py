@@ -92,7 +92,7 @@ def verdicts(root: Path = ROOT, findings: FindingsByRun | None = None) -> list[V
     that cannot be judged on a run, for want of a quantity or of whole evidence, gets a row that says why. `findings`
     lend their reasons where their verdicts stand; those on record if None.
     """
-    listed, rows = all_claims(root), []
+    listed, rows = all_claims(root), list[Row]()
     recorded = all_findings(root) if findings is None else findings
     for room, claims in listed.items():
         evidence = room_evidence(room, root)
@@ -103,8 +103,9 @@ def verdicts(root: Path = ROOT, findings: FindingsByRun | None = None) -> list[V
 
 def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[VerdictRow]:
     """The rows of `verdicts` about one run, from its <room>/<model>/<language>/metrics.json, wherever that lies."""
-    place = file.parts[-3:-1]
-    evidence, recorded = {place: read_evidence(file, root)}, load_findings(room, root)
+    place = file.parts[-3], file.parts[-2]
+    evidence: dict[Place, Evidence | Refusal] = {place: read_evidence(file, root)}
+    recorded = load_findings(room, root)
     rows = (row for claim in load_claims(room, root) for row in _claim_rows(claim, room, evidence, recorded, root))
     return [_writable(row) for row in rows if (row["model"], row["language"]) == place]
 
@@ -120,7 +121,7 @@ def _claim_rows(
     if claim.general:
         places += (place for place in evidence if place != own and _asked(claim, *place, root))
     for place in places:
-        row = common | _row(claim, claim.form(*place), place, evidence[place], root)
+        row = common | _row(claim, claim.form(*place) or claim, place, evidence[place], root)
         recorded = findings.get((claim.id, *place))
         yield row | _told(recorded, row, evidence[place], root) if recorded else row
 
@@ -182,7 +183,7 @@ def _judged(
     for tree in (evidence.measured, evidence.control):
         try:
             found = find(tree, criterion)
-            judged.append(found and judge(criterion, found, whole_interval=criterion is not claim))
+            judged.append(judge(criterion, found, whole_interval=criterion is not claim) if found else None)
         except Refusal as refusal:
             raise Refusal(f"{name_of(evidence.file, root)}: {refusal}") from None
     measured, control = judged

@@ -42,7 +42,9 @@ def _trees(evidence: dict[ModelLanguage, Evidence | Refusal]) -> list[EvidenceTr
 
 def _wrong(claim: Claim, forms: set[str], trees: list[EvidenceTree]) -> list[tuple[str, Criterion, str]]:
     """Field, criterion and path of what is asked in vain."""
-    own = [("quantity", claim, path) for path in claim.quantities if not _has_form(path, forms)]
+    own: list[tuple[str, Criterion, str]] = [
+        ("quantity", claim, path) for path in claim.quantities if not _has_form(path, forms)
+    ]
     if claim.general is None or any(_there(tree, claim.general) for tree in trees):
         return own
     known = {path for tree in trees for path in paths(tree)}

@@ -28,7 +28,7 @@ def absence(room: str, model: str, root: Path = ROOT) -> str:
         missing = _obstacle(room, entry, root)
     if missing:
         return f"no evidence for {model}: {missing}"
-    from_hub = all(source.kind == "hub" for source in entry.sources)
+    from_hub = entry is not None and all(source.kind == "hub" for source in entry.sources)
     why = "its weights come from the model hub" if from_hub else "it has not been measured"
     return f"no evidence for {model}: {why}; run `{run_command(room, model, OWN_LANGUAGE)}`"
 

@@ -35,7 +35,7 @@ class Estimate(Record):
     @model_validator(mode="after")
     def _interval_is_whole(self) -> "Estimate":
         low, high = self.ci_low, self.ci_high
-        if (low is None) != (high is None) or (low is not None and low > high):
+        if (low is None) != (high is None) or (low is not None and high is not None and low > high):
             raise ValueError("ci_low and ci_high should both be null or be in order")
         if low is not None and not isinstance(self.value, float):
             raise ValueError("ci_low and ci_high should be null where value is not a number")
@@ -186,7 +186,7 @@ def _check_tolerance(criterion: Criterion) -> None:
         raise ValueError(f"tolerance is missing: comparison {kind} needs one, with its reason")
     if kind in ("sign", "order", "argmax") and tolerance is not None:
         raise ValueError(f"tolerance should be null for comparison {kind}")
-    if kind == "overlap" and not 0 < tolerance <= 1:
+    if kind == "overlap" and tolerance is not None and not 0 < tolerance <= 1:
         raise ValueError(f"tolerance should be a Jaccard share above 0 and up to 1, not {tolerance}")
     if tolerance is not None and not (reason or "").strip():
         raise ValueError("tolerance_reason is missing: say why this tolerance, before measuring")

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from replications.corpora.edges import Target, WordSpan
 from replications.errors import Refusal
 
+Labelled = tuple[str, Span]
+Open = tuple[str, int, int | None]  # label, first word, place among the spans; a tag has none
+
 TOP = "TOP"
 _COLUMN = re.compile(r"\((?P<open>[^\s()*]+)|(?P<word>\*)|(?P<close>\))|(?P<bad>[^\s])")
 _PENN = re.compile(r"\(\s*(?P<open>[^\s()]*)|(?P<word>[^\s()]+)|(?P<close>\))")
@@ -37,13 +40,15 @@ def category(label: str) -> str:
 
 def columns(text: str) -> Bracketing:
     """A tree in which every word is `*`. Raises ValueError when brackets and words do not fit together."""
-    spans, stack, n_words = [], [], 0
+    spans: list[Labelled] = []
+    stack: list[Open] = []
+    n_words = 0
     for found in _COLUMN.finditer(text):
         if found["bad"]:
             raise ValueError(f"{found['bad']!r} is neither bracket nor word")
         if found["open"]:
             stack.append((found["open"], n_words, len(spans)))
-            spans.append(None)
+            spans.append((found["open"], (n_words, n_words)))
         elif found["word"]:
             n_words += 1
         else:
@@ -53,13 +58,17 @@ def columns(text: str) -> Bracketing:
 
 def penn(text: str) -> Bracketing:
     """A tree in which every word has its tag. Raises ValueError on traces (-NONE-) and on brackets that do not fit."""
-    words, tags, spans, stack, pending = [], [], [], [], False
+    words: list[str] = []
+    tags: list[str] = []
+    spans: list[Labelled] = []
+    stack: list[Open] = []
+    pending = False
     for found in _PENN.finditer(text):
         if found["word"]:
             if not pending:
                 raise ValueError(f"{found['word']!r} stands without a tag")
             tag, _, place = stack[-1]
-            spans.pop(place)  # a tag is not a constituent
+            del spans[place:]  # a tag is not a constituent
             words.append(_unescaped(found["word"]))
             tags.append(tag)
             stack[-1], pending = (tag, len(words), None), False
@@ -68,7 +77,7 @@ def penn(text: str) -> Bracketing:
             pending = False
         else:
             stack.append((found["open"], len(words), len(spans)))
-            spans.append(None)
+            spans.append((found["open"], (len(words), len(words))))
             pending = True
     if "-NONE-" in tags:
         raise ValueError("a trace (-NONE-) is no word")
@@ -94,7 +103,7 @@ def penn_file(text: str, name: str) -> list[Bracketing]:
     return trees
 
 
-def _close(stack: list, spans: list, n_words: int) -> None:
+def _close(stack: list[Open], spans: list[Labelled], n_words: int) -> None:
     if not stack:
         raise ValueError("a bracket closes that was not opened")
     label, start, place = stack.pop()
@@ -105,7 +114,7 @@ def _close(stack: list, spans: list, n_words: int) -> None:
     spans[place] = (label, (start, n_words))
 
 
-def _finished(spans: list, stack: list, words: tuple[str, ...], tags: tuple[str, ...]) -> Bracketing:
+def _finished(spans: list[Labelled], stack: list[Open], words: tuple[str, ...], tags: tuple[str, ...]) -> Bracketing:
     if stack:
         raise ValueError(f"({stack[-1][0]} is not closed")
     if not words:

@@ -41,7 +41,8 @@ class Tree:
 
 def read(text: str, name: str) -> tuple[Tree, ...]:
     """Every sentence of a CoNLL-U text; `name` is what a refusal calls the file. Refuses a repeated sentence id."""
-    trees, document, seen = [], "", {}
+    trees: list[Tree] = []
+    document, seen = "", dict[str, int]()
     for start, lines in _blocks(text):
         tree = _tree(lines, start, name, document)
         document = tree.document
@@ -98,7 +99,9 @@ def _metadata(comments: tuple[str, ...]) -> dict[str, str]:
 
 def _rows(lines: list[str], start: int, name: str) -> tuple[list[list[str]], list[int], list[tuple[str, int]]]:
     """(cells of the words, their line numbers, empty nodes), after checking columns, ids, ranges and forms."""
-    words, numbers, empty, range_ends = [], [], [], 0
+    words: list[list[str]] = []
+    numbers: list[int] = []
+    empty, range_ends = list[tuple[str, int]](), 0
     for number, line in enumerate(lines, start=start):
         if line.startswith("#"):
             continue

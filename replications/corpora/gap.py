@@ -36,8 +36,8 @@ def _sentence(row: dict, where: str) -> Sentence:
         words, (pronoun, *names) = cut(row["Text"], places)
     except ValueError as error:
         raise Refusal(f"{where}: {error}") from None
-    labels = [TRUTH.get(row[f"{key}-coref"].upper()) for key in "AB"]
-    if None in labels:
+    labels = [TRUTH[said] for key in "AB" if (said := row[f"{key}-coref"].upper()) in TRUTH]
+    if len(labels) != len(names):
         raise Refusal(f"{where}: A-coref and B-coref should be TRUE or FALSE")
     targets = (Target(pronoun, name, (label,)) for name, label in zip(names, labels, strict=True))
     return Sentence(row["ID"], words, tuple(targets))

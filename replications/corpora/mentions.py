@@ -104,7 +104,8 @@ def _annotated(tree: Tree, fields: list[str], name: str) -> Annotated:
                 if not opened.get(group):
                     raise Refusal(f"{where}: entity {group} closes but is not open")
                 place = opened[group].pop()
-                found[place] = _mention(group, *found[place], index)
+                kind, first = found[place]
+                found[place] = _mention(group, kind, first, index)
     if left := [group for group, places in opened.items() if places]:
         raise Refusal(f"{name}, line {tree.lines[-1]}: sentence {tree.id} ends while entity {left[0]} is open")
     kept = tuple(mention for mention in found if isinstance(mention, Mention))

@@ -82,10 +82,11 @@ def _members(data: bytes, name: str) -> Iterator[tuple[re.Match[str], str]]:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             for member in archive:
                 found = SKELETONS.fullmatch(member.name)
-                if found and member.isfile():
+                held = archive.extractfile(member) if found and member.isfile() else None
+                if found and held:
                     if member.size > LARGEST:
                         raise ValueError(f"{member.name} has {member.size} bytes")
-                    yield found, archive.extractfile(member).read().decode()
+                    yield found, held.read().decode()
     except (tarfile.TarError, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
         raise Refusal(f"{name} is not a sound archive ({error}): fetch it again") from None
 
@@ -168,7 +169,8 @@ def _skeleton(block: list[list[str]]) -> PropbankRow:
 
 def _role_spans(column: tuple[str, ...]) -> list[tuple[str, int, int]]:
     """(role, first word, last word) of a predicate's column such as "(ARG0* *) (V*)"."""
-    spans, role, start = [], None, 0
+    spans: list[tuple[str, int, int]] = []
+    role, start = "", 0
     for index, cell in enumerate(column):
         opening, closing = cell.rstrip(")"), cell.endswith(")")
         found = _ARGUMENT.fullmatch(opening)
@@ -178,7 +180,7 @@ def _role_spans(column: tuple[str, ...]) -> list[tuple[str, int, int]]:
             role, start = found["role"], index
         if closing:
             spans.append((role, start, index))
-            role = None
+            role = ""
     if role:
         raise ValueError(f"({role} is not closed")
     return spans

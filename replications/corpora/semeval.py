@@ -22,15 +22,15 @@ def read(text: str, name: str) -> tuple[Sentence, ...]:
     A record is a numbered, quoted sentence, a label and a comment; refuses one that is not.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    starts = [index for index, line in enumerate(lines) if _LINE.fullmatch(line)]
+    starts = {index: found for index, line in enumerate(lines) if (found := _LINE.fullmatch(line))}
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
-    if not starts or first != starts[0]:
+    if first not in starts:
         raise Refusal(f'{name}, line {first + 1}: a record should begin with a number, a tab and a "sentence"')
-    return tuple(_sentence(lines, index, name) for index in starts)
+    return tuple(_sentence(lines, index, found, name) for index, found in starts.items())
 
 
-def _sentence(lines: list[str], index: int, name: str) -> Sentence:
-    where, found = f"{name}, line {index + 1}", _LINE.fullmatch(lines[index])
+def _sentence(lines: list[str], index: int, found: re.Match[str], name: str) -> Sentence:
+    where = f"{name}, line {index + 1}"
     before, *parts = _MARK.split(found["text"])
     e1, between, e2, after = parts[1::2] if parts[::2] == MARKS else [""] * 4
     if not e1 or not e2:

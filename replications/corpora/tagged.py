@@ -15,7 +15,8 @@ def read_columns(text: str, name: str) -> tuple[Sentence, ...]:
 
     Tags are read in capitals. A sentence in which a word has two is left out: a target has one.
     """
-    sentences, rows = [], []
+    sentences: list[Sentence] = []
+    rows: list[list[str]] = []
     for number, line in enumerate([*text.replace("\r\n", "\n").split("\n"), ""], start=1):
         if line.strip():
             cells = [cell.strip() for cell in line.split("\t")]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from replications.catalogue import datasets
 from replications.corpora import brackets, gap, mentions, propbank, semeval, syntax, tagged, treebanks, uds, uner
@@ -25,7 +26,7 @@ from replications.corpora.edges import SPLITS, EdgeTask, Sentence, make_task
 from replications.corpora.splits import by_id
 from replications.errors import Refusal, Unavailable
 
-Builder = Callable[[str, str, bool], EdgeTask]  # (task, language)
+Builder = Callable[[str, str], EdgeTask]  # (task, language)
 
 
 def sources(name: str, language: str = "en") -> list[str]:
@@ -121,10 +122,10 @@ def _gum_mentions(corpus: str) -> Builder:
         convert = mentions.entities if name == "entities" else mentions.coreference
         banks = treebanks.trees(corpus, language)
         splits = {split: convert(found, f"{split}.conllu") for split, found in banks.items()}
-        dropped = Counter()
+        dropped: Counter[str] = Counter()
         for split, found in banks.items():
             dropped.update(mentions.dropped(found, f"{split}.conllu"))
-        more = {"metric": "f1_of_1", "unscored": ("0",)} if name == "coref" else {}
+        more: dict[str, Any] = {"metric": "f1_of_1", "unscored": ("0",)} if name == "coref" else {}
         return make_task(name, language, splits, corpora=(corpus,), dropped=dict(dropped), **more)
 
     return build
@@ -147,8 +148,8 @@ def _spr2(name: str, language: str) -> EdgeTask:
 def _relations(name: str, language: str) -> EdgeTask:
     paths = datasets.fetch("semeval2010-task8")
     train, test = (semeval.read(datasets.read_text(paths[f]), f) for f in ("TRAIN_FILE.TXT", "TEST_FILE_FULL.TXT"))
-    more = {"metric": "micro_f1_without_other", "unscored": (semeval.OTHER,)}
-    return make_task(name, language, semeval.split(train, test), corpora=("semeval2010-task8",), **more)
+    scoring: dict[str, Any] = {"metric": "micro_f1_without_other", "unscored": (semeval.OTHER,)}
+    return make_task(name, language, semeval.split(train, test), corpora=("semeval2010-task8",), **scoring)
 
 
 OWN: dict[str, dict[str, tuple[tuple[str, ...], Builder]]] = {

@@ -51,7 +51,8 @@ def read_edges(text: str, name: str, split: str, trees: tuple[Tree, ...]) -> Edg
             length = lengths.get(sent_id, 0)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Refusal(f"{where}: not a predicate-argument pair ({type(error).__name__}: {error})") from None
-        if max(target.span1[1], target.span2[1]) > length or min(target.span1[0], target.span2[0]) < 0:
+        ends = (*target.span1, *(target.span2 or ()))
+        if max(ends) > length or min(ends) < 0:
             raise Refusal(f"{where}: a span lies outside sentence {sent_id} of {length} words")
         edges.setdefault(sent_id, []).append(target)
     return {sent_id: _in_order(targets) for sent_id, targets in edges.items()}

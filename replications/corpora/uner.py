@@ -17,7 +17,10 @@ def read(text: str, name: str) -> tuple[Sentence, ...]:
     Columns: number, word, tag, and what else the file records. An I- tag that continues no entity of its type begins
     one, as in the scorer of CoNLL. Refuses lines and tags of another form.
     """
-    sentences, sent_id, words, tags = [], "", [], []
+    sentences: list[Sentence] = []
+    words: list[str] = []
+    tags: list[str] = []
+    sent_id = ""
     for number, line in enumerate([*text.replace("\r\n", "\n").split("\n"), ""], start=1):
         if line.startswith("# sent_id = "):
             sent_id = line.removeprefix("# sent_id = ").strip()

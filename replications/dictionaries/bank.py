@@ -37,8 +37,9 @@ class Bank:
             "W_enc": rows.clone(), "b_enc": rows.new_zeros(m, recipe.h),
             "W_dec": rows, "b_dec": start.expand(m, -1).clone(),
         }  # fmt: skip
-        for tensor in self.tensors.values():
-            tensor.grad = torch.zeros_like(tensor)
+        self.gradients = {name: torch.zeros_like(tensor) for name, tensor in self.tensors.items()}
+        for name, tensor in self.tensors.items():
+            tensor.grad = self.gradients[name]
         self.threshold = rows.new_zeros(m)
         self.since_fired = torch.zeros(m, recipe.h, dtype=torch.int64, device=rows.device)
         self.l1 = torch.tensor(recipe.l1 or (0.0,) * m, device=rows.device)
@@ -81,23 +82,23 @@ class Bank:
 
         The loss is the mean squared error and l1 times an input's summed features, `x` what f was computed from.
         """
-        t, n = self.tensors, len(x)
+        t, grad, n = self.tensors, self.gradients, len(x)
         error = target - f.decode(t["W_dec"])
         loss = error.square().mean(dim=(1, 2)) + l1 * f.value.sum(dim=(1, 2)) / n
         e = error * (-2 / error[0].numel())
-        f.onto(e, out=t["W_dec"].grad)
+        f.onto(e, out=grad["W_dec"])
         g = f.back(e, t["W_dec"], l1 / n)
-        g.onto(x[None], out=t["W_enc"].grad)
+        g.onto(x[None], out=grad["W_enc"])
         self._through_bias(g.total())
-        t["b_dec"].grad += e.sum(dim=1)
+        grad["b_dec"] += e.sum(dim=1)
         return loss, error
 
     def _through_bias(self, total: Float[Tensor, "m h"]) -> None:
         """Gradients of what is added to x W_enc^T, given that sum's own."""
-        t = self.tensors
-        t["b_enc"].grad += total
-        t["W_enc"].grad.addcmul_(total[..., None], t["b_dec"][:, None], value=-1)
-        t["b_dec"].grad -= torch.bmm(total[:, None], t["W_enc"])[:, 0]
+        t, grad = self.tensors, self.gradients
+        grad["b_enc"] += total
+        grad["W_enc"].addcmul_(total[..., None], t["b_dec"][:, None], value=-1)
+        grad["b_dec"] -= torch.bmm(total[:, None], t["W_enc"])[:, 0]
 
     def _dead_codes(self, pre: Float[Tensor, "m n h"], d: int) -> Codes | None:
         """The strongest dead features of each input, d / 2 at most (Gao et al., appendix A.2); None of standard."""
@@ -114,9 +115,9 @@ class Bank:
         residue = left - own.decode(t["W_dec"])
         weight = recipes.AUX_COEFFICIENT * self.dead.any(dim=1) / left.square().mean(dim=(1, 2)).clamp_min(1e-12)
         e = residue * (weight * (-2 / left[0].numel()))[:, None, None]
-        t["W_dec"].grad += own.onto(e)
+        self.gradients["W_dec"] += own.onto(e)
         g = own.back(e, t["W_dec"], torch.zeros_like(weight))
-        t["W_enc"].grad += g.onto(x[None])
+        self.gradients["W_enc"] += g.onto(x[None])
         self._through_bias(g.total())
         return weight * residue.square().mean(dim=(1, 2))
 
@@ -127,14 +128,14 @@ class Bank:
 
     def _update(self) -> None:
         """Adam, with the decoder's rows kept at norm 1: their gradients lose what would only stretch them."""
-        rows = self.tensors["W_dec"]
-        rows.grad.addcmul_(torch.linalg.vecdot(rows.grad, rows)[..., None], rows, value=-1)
+        rows, grad = self.tensors["W_dec"], self.gradients["W_dec"]
+        grad.addcmul_(torch.linalg.vecdot(grad, rows)[..., None], rows, value=-1)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.lr_at(self.step_count)
         self.optimiser.step()
         normalize(rows, dim=-1, out=rows)
         for name in ("b_enc", "b_dec"):  # the others' gradients are written, not added to
-            self.tensors[name].grad.zero_()
+            self.gradients[name].zero_()
         self.step_count += 1
 
     @torch.no_grad()

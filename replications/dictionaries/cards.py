@@ -69,8 +69,8 @@ def histogram(a: Float[Tensor, " n"], inside: Bool[Tensor, " n"], of: str) -> Hi
     top = float(a.max())
     if top <= 0:
         return None
-    counts = [torch.histc(some.float(), BINS, 0, top) for some in (a[a > 0], a[(a > 0) & inside])]
-    return Histogram(top, *(tuple(map(int, each.tolist())) for each in counts), of)
+    every, within = (torch.histc(some.float(), BINS, 0, top) for some in (a[a > 0], a[(a > 0) & inside]))
+    return Histogram(top, tuple(map(int, every.tolist())), tuple(map(int, within.tolist())), of)
 
 
 def logit_effect(

@@ -26,7 +26,9 @@ WORTHWHILE = 0.25  # share of active entries below which sums over them are fast
 class Codes(Protocol):
     """Feature activations f [m, n, h], none of them negative, or a gradient in them, which is 0 where f is."""
 
-    value: Tensor  # sums to the sum of f
+    @property
+    def value(self) -> Tensor:
+        """Sums to the sum of f."""
 
     def decode(self, W: Float[Tensor, "m h d"]) -> Float[Tensor, "m n d"]:
         """f W."""

@@ -12,6 +12,8 @@ rows then stay in the cache.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import torch
@@ -41,7 +43,8 @@ ADD, ADD_SQ = np.float32(1 - descent.BETA), np.float32(1 - descent.BETA_SQ)  # 1
 def use_threads() -> int:
     """As many as torch has. When numba starts its own, it changes torch's number too, if both share OpenMP."""
     threads = torch.get_num_threads()
-    own = min(threads, numba.config.NUMBA_NUM_THREADS)
+    config: Any = numba.config  # made of variables of the environment when numba is loaded
+    own = min(threads, config.NUMBA_NUM_THREADS)
     if numba.get_num_threads() != own:
         numba.set_num_threads(own)
     if torch.get_num_threads() != threads:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,11 @@ def window_losses(
 ) -> Array:
     """Mean -log P (nats) of each window's tokens from the third on: those that a replaced position helps to predict."""
     device = next(hf_model.parameters()).device
-    hook = nullcontext() if site is None else at_site(hf_model, site, lambda value: _after_first(value, replace))
+    hook = (
+        nullcontext()
+        if site is None or replace is None
+        else at_site(hf_model, site, partial(_after_first, replace=replace))
+    )
     found = []
     with hook:
         for part in tokens.split(batch):

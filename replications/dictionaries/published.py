@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
@@ -69,12 +69,14 @@ def fetch(entry: Published) -> Dictionary:
     cache = store.cache_root()
     names = [f"{entry.folder}/{name}" for name in (saelens.CONFIG, saelens.WEIGHTS)]
     pinned = {f"{entry.folder}/{name}": sha256 for name, sha256 in entry.files.items()}
-    here = {name: store.stored(cache, sha256) for name, sha256 in pinned.items()}
+    here: dict[str, Path | None] = {name: store.stored(cache, sha256) for name, sha256 in pinned.items()}
     missing = [name for name in names if here[name] is None]
     if missing:
         with store.writing(cache):
-            here |= hub.download(_Files(entry.repo, entry.revision, pinned), missing, cache)
-    return saelens.from_files(*(here[name] for name in names))
+            source: Any = _Files(entry.repo, entry.revision, pinned)
+            here |= hub.download(source, missing, cache)
+    config, weights = (path for name in names if (path := here[name]) is not None)
+    return saelens.from_files(config, weights)
 
 
 def own_mean(x: Float[Tensor, "n d"], entry: Published) -> Float[Tensor, "n 1"]:

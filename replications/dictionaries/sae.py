@@ -48,15 +48,17 @@ class Dictionary:
 
     def to(self, device: str) -> Dictionary:
         """The same on another device."""
-        moved = {each.name: getattr(self, each.name) for each in fields(self)}
-        return replace(self, **{name: v.to(device) for name, v in moved.items() if isinstance(v, Tensor)})
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        moved: dict[str, Any] = {name: v.to(device) for name, v in held.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
     def encode(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n h"]:
         """Feature activations, none of them negative."""
         pre = torch.addmm(self.b_enc - self.b_dec @ self.W_enc, x, self.W_enc)
+        own: Any = self.k if self.kind == "topk" else self.threshold  # what its kind needs is there
         if self.kind == "topk":
-            return keep_top(pre, self.k)
-        return pre.relu_() if self.kind == "standard" else torch.where(pre > self.threshold, pre, 0.0).relu_()
+            return keep_top(pre, own)
+        return pre.relu_() if self.kind == "standard" else torch.where(pre > own, pre, 0.0).relu_()
 
     def decode(self, f: Float[Tensor, "n h"]) -> Float[Tensor, "n d"]:
         """The activation that these features add up to."""
@@ -71,9 +73,8 @@ class Dictionary:
 
         Exact, since ReLU, top-k and a threshold that is scaled along all commute with a positive factor.
         """
-        shrunk = {"b_enc": self.b_enc / scale, "b_dec": self.b_dec / scale}
         threshold = None if self.threshold is None else self.threshold / scale
-        return replace(self, **shrunk, threshold=threshold)
+        return replace(self, b_enc=self.b_enc / scale, b_dec=self.b_dec / scale, threshold=threshold)
 
 
 def keep_top(pre: Float[Tensor, "... h"], k: int) -> Float[Tensor, "... h"]:

@@ -50,8 +50,9 @@ def from_files(config: Path, weights: Path) -> Dictionary:
     tensors = _tensors(weights, (*TENSORS, *(["threshold"] if kind == "batch_topk" else [])))
     _check_shapes(tensors, weights)
     k = _k(settings) if kind == "topk" else None
-    found = Dictionary(kind, *(tensors[name] for name in TENSORS), k=k, threshold=tensors.get("threshold"),
-                       info=dict(raw.get("metadata") or _place(raw)))  # fmt: skip
+    more: dict[str, Any] = {name: tensors[name] for name in TENSORS}
+    info = dict(raw.get("metadata") or _place(raw))
+    found = Dictionary(kind, **more, k=k, threshold=tensors.get("threshold"), info=info)
     if settings.get("apply_b_dec_to_input", True):
         return found
     return replace(found, b_enc=found.b_enc + found.b_dec @ found.W_enc)  # b_dec is added back before it is taken off

@@ -44,7 +44,7 @@ class Training:
 
     def dictionaries(self) -> dict[tuple[Site, str, int], Dictionary]:
         """Every member, for activations as the model writes them: (site, kind, seed) -> dictionary."""
-        found = {}
+        found: dict[tuple[Site, str, int], Dictionary] = {}
         for plan, bank in zip(self.plans, self.banks, strict=True):
             for member, seed in enumerate(plan.recipe.seeds):
                 one = bank.dictionary(member).in_units_of(self.scales[plan.site])

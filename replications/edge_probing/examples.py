@@ -147,7 +147,8 @@ def _example(
     labels = torch.zeros(len(kept), len(task.labels), dtype=torch.bool)
     for row, (_, target) in enumerate(kept):
         labels[row, [index[label] for label in target.labels]] = True
-    return Example(*zip(*sides, strict=True), labels.expand(2, -1, -1))
+    rows, ranges, span_of = zip(*sides, strict=True)
+    return Example(rows, ranges, span_of, labels.expand(2, -1, -1))
 
 
 def _words(target: Target) -> list[tuple[int, int]]:

@@ -106,8 +106,8 @@ def _pooled(projected: Tensor, share: Tensor, side: Side) -> Tensor:
     probes, pieces, hidden = projected.shape
     row = torch.arange(probes, device=share.device)[:, None]
     bags = {"input": side.piece + pieces * row, "offsets": side.first + share.shape[1] * row}
-    summed = fn.embedding_bag(weight=projected.reshape(-1, hidden), mode="sum", per_sample_weights=share.flatten(),
-                              **{name: places.flatten() for name, places in bags.items()})  # fmt: skip
+    summed = fn.embedding_bag(bags["input"].flatten(), projected.reshape(-1, hidden), bags["offsets"].flatten(),
+                              mode="sum", per_sample_weights=share.flatten())  # fmt: skip
     return summed.view(probes, -1, hidden)
 
 

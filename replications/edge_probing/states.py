@@ -37,7 +37,7 @@ class States:
         for source, part in zip(self.sources, found.split(layers), strict=True):
             source.at(rows, out=part)
         found = found.to(self.device)
-        return found if self.mean is None else _unit(found).sub_(self.mean).div_(self.scale)
+        return found if self.mean is None or self.scale is None else _unit(found).sub_(self.mean).div_(self.scale)
 
 
 def _unit(states: Tensor) -> Tensor:

@@ -202,7 +202,7 @@ def _order(depth: Mapping[str, Array], published: Sequence[str]) -> dict[str, An
     """Kendall's tau between the tasks' expected layers and a published order; n is the number of tasks."""
     tasks = [task for task in published if task in depth]
     enough = len(tasks) >= FEWEST_TASKS
-    ranks = np.arange(len(tasks))
+    ranks = np.arange(len(tasks), dtype=np.float64)
     return _when(enough, kendall(np.stack([depth[t] for t in tasks], axis=-1), ranks) if enough else None, len(tasks))
 
 

@@ -105,8 +105,9 @@ class _Adam:
     def _update(self, tensors: list[list[Tensor]], rate: Tensor) -> None:
         """Adam's update of parameters in place, given them, their gradients and both moments."""
         taken = [torch.tensor(float(self.taken), device=tensor.device) for tensor in tensors[0]]
-        adam(*tensors, [], taken, fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=float(rate),
-             weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
+        parameters, gradients, first, second = tensors
+        adam(parameters, gradients, first, second, [], taken, fused=True, amsgrad=False, beta1=0.9, beta2=0.999,
+             lr=float(rate), weight_decay=0.0, eps=1e-8, maximize=False)  # fmt: skip
 
     def only(self, rows: Tensor) -> None:
         """Keep these probes."""

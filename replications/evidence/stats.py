@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, mannwhitneyu, rankdata
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 CONFIDENCE = 0.95
 
 
@@ -49,7 +50,7 @@ def mean(values: Array, weights: Array) -> dict[str, Any]:
     return interval(weights @ np.asarray(values, dtype=float), len(values))
 
 
-def share(successes: Sequence[bool]) -> dict[str, Any]:
+def share(successes: Sequence[bool] | Mask) -> dict[str, Any]:
     """Share of successes with its exact (Clopper-Pearson) interval, which does not collapse at 0 or 1.
 
     TransformerLens' `success_rate_ci` gives the same; scipy's takes no seconds, neither to import nor for thousands.

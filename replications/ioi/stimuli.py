@@ -78,8 +78,8 @@ def make_prompt(
         return "the repeated name is not one token"
     if len(clean.ids) != len(corrupted.ids):
         return "clean and corrupted prompt differ in length"
-    answers = [continuation(encode, clean_text, prefix + name) for name in (io, s)]
-    if any(answer is None or len(answer) != 1 for answer in answers):
+    answers = [continuation(encode, clean_text, prefix + name) or [] for name in (io, s)]
+    if any(len(answer) != 1 for answer in answers):
         return "the answer is not one token"
     return Prompt(number, order, io, s, clean, corrupted, subject[0], (answers[0][0], answers[1][0]))
 
@@ -95,7 +95,8 @@ def build_prompts(stimuli: IOIStimuli, encode: Encoder, *, prefix: str, n: int, 
         raise Refusal(f"the article's pair ({pair.s}/{pair.io}) cannot be used with this model: {article}")
     names = one_token_names(stimuli.names, encode, article.clean.text, prefix)
     dropped: Counter[str] = Counter({"name is not one token": len(stimuli.names) - len(names)})
-    rng, prompts, seen = np.random.default_rng(seed), [], set()
+    prompts: list[Prompt] = []
+    rng, seen = np.random.default_rng(seed), set[str]()
     for _ in range(n * TRIES_PER_PROMPT):
         if len(prompts) == n:
             break

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -139,7 +140,7 @@ class Search:
         """Effects [layer, head, n] on prompts `begin` to `end`, in their order; what one group gives is a shard."""
         groups, order = self._together(begin, end, key)
         parts = [
-            self.keep(f"{name}/{i:04d}", lambda some=some: {"effects": effects(some, senders)})["effects"]
+            self.keep(f"{name}/{i:04d}", partial(_named, effects, some, senders))["effects"]
             for i, some in enumerate(progress.watched(groups, f"paths: {name}"))
         ]
         return torch.cat(parts, -1)[..., torch.tensor(order).argsort()].double().numpy()
@@ -163,3 +164,7 @@ class Search:
         if prompts not in self.groups:
             self.groups[prompts] = path_patching.make_group(self.anatomy, prompts)
         return self.groups[prompts]
+
+
+def _named(effects: Effects, some: Some, senders: Sequence[Head]) -> dict[str, Tensor]:
+    return {"effects": effects(some, senders)}

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from replications.evidence.stats import Array
+from replications.evidence.stats import Array, Mask
 
 Head = tuple[int, int]
 Classes = dict[str, list[Head]]
@@ -141,9 +141,9 @@ def against_published(found: Sequence[str], published: Sequence[str], n_heads: i
     }
 
 
-def _looks_most(attention: Mapping[str, Array], at: str) -> Array:
+def _looks_most(attention: Mapping[str, Array], at: str) -> Mask:
     return np.all([attention[at] > attention[other] for other in NAMES if other != at], axis=0)
 
 
-def _heads(chosen: Array) -> list[Head]:
+def _heads(chosen: Mask) -> list[Head]:
     return [(int(layer), int(head)) for layer, head in np.argwhere(chosen)]

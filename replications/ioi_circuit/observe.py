@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ def observe(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], keep: Keep) -> O
     parts, order = [], []
     for i, rows in enumerate(progress.watched(list(groups.values()), "prompts")):
         some = [prompts[row] for row in rows]
-        parts.append(keep(f"prompts/{i:04d}", lambda some=some: _observe(anatomy, some)))
+        parts.append(keep(f"prompts/{i:04d}", partial(_observe, anatomy, some)))
         order += rows
     back = torch.tensor(order).argsort()
     merged = {name: torch.cat([part[name] for part in parts], -1)[..., back].double().numpy() for name in parts[0]}
@@ -77,7 +78,7 @@ def logit_diffs(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], ids: Sequenc
     parts = []
     for i, rows in enumerate(progress.watched(batches, "prefixed")):
         some, texts = [prompts[row] for row in rows], [ids[row] for row in rows]
-        parts.append(keep(f"prefixed/{i:04d}", lambda some=some, texts=texts: _logit_diffs(anatomy, some, texts)))
+        parts.append(keep(f"prefixed/{i:04d}", partial(_logit_diffs, anatomy, some, texts)))
     back = torch.tensor(order).argsort()
     return torch.cat([part["logit_diff"] for part in parts])[back].double().numpy()
 

@@ -22,6 +22,7 @@ from replications.causal.stack import Attend, Stack, Touch
 from replications.ioi_circuit.anatomy import Anatomy, Head, recorded
 from replications.ioi_circuit.attention import columns
 from replications.ioi_circuit.stimuli import CircuitPrompt
+from replications.models.families import Turns
 
 Means = Mapping[Head, Float[Tensor, " d_head"]]
 
@@ -148,7 +149,7 @@ class KnockedOut(Stack):
         self.means, self.width = means, width
 
     def layer(
-        self, index: int, hidden: Tensor, rotary: tuple[Tensor, Tensor] | None, attend: Attend,
+        self, index: int, hidden: Tensor, rotary: Turns | None, attend: Attend,
         edits: Mapping[str, Touch] = {},
     ) -> Float[Tensor, "token d_model"]:  # fmt: skip
         """One layer, whose heads at `index` are overwritten after they have attended."""

@@ -114,7 +114,8 @@ def repeated(repeats: Mapping[str, Array], resamples: int, seed: int, by_head: b
 def path(effects: Array, clean: Array) -> dict[str, Any]:
     """The strongest head of a map, its effect as a share of the logit difference, and how many heads stand out."""
     mean, _ = classes.moments(effects)
-    strongest = np.unravel_index(np.nanargmax(np.abs(mean)), mean.shape)
+    layer, head = np.unravel_index(np.nanargmax(np.abs(mean)), mean.shape)
+    strongest = int(layer), int(head)
     n = int(np.isfinite(effects[strongest]).sum())
     return {
         "strongest": stats.leaf(label(strongest), n=n),

@@ -31,10 +31,14 @@ class Grammar(Protocol):
     `replications.stimuli.language.IOIStimuli` is one; the paper's own lists are another.
     """
 
-    names: Sequence[str]
-    places: Sequence[str]
-    objects: Sequence[str]
-    templates: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def places(self) -> Sequence[str]: ...
+    @property
+    def objects(self) -> Sequence[str]: ...
+    @property
+    def templates(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def build(grammar: Grammar, encode: Encoder, *, prefix: str, n: int, seed: int) 
     names = one_token_names(list(grammar.names), encode, probe, prefix)
     frames = [frame(i, text, grammar, names, encode) for i, text in enumerate(grammar.templates)]
     dropped: Counter[str] = Counter({"name is not one token": len(grammar.names) - len(names)})
-    rng, prompts, seen = np.random.default_rng(seed), [], set()
+    prompts: list[CircuitPrompt] = []
+    rng, seen = np.random.default_rng(seed), set[str]()
     for _ in range(n * TRIES_PER_PROMPT):
         if len(prompts) == n:
             break
@@ -124,7 +129,8 @@ def locate(encoded: Encoded, starts: dict[str, int], names: Sequence[str]) -> tu
         if len(tokens) != 1 or not is_whole(encoded, tokens, start, start + len(name)):
             return None
         places += tokens
-    return (*places, len(encoded.ids))
+    a, b, subject = places
+    return a, b, subject, len(encoded.ids)
 
 
 def frame(number: int, template: str, grammar: Grammar, names: Sequence[str], encode: Encoder) -> TemplateFrame:
@@ -156,15 +162,16 @@ def make_prompt(
     encoded = encode(text)
     if locate(encoded, starts, (*pair, s)) != frame.layout:
         return "other positions than its template's"
-    abc_text, abc_starts = fill(frame.template, *others, filler)
+    first, second, third = others
+    abc_text, abc_starts = fill(frame.template, first, second, third, filler)
     abc = encode(abc_text)
     if locate(abc, abc_starts, others) != frame.layout:
         return "the twin has other positions"
-    answers = [continuation(encode, text, prefix + name) for name in (io, s)]
-    if any(answer is None or len(answer) != 1 for answer in answers):
+    answers = [continuation(encode, text, prefix + name) or [] for name in (io, s)]
+    if any(len(answer) != 1 for answer in answers):
         return "the answer is not one token"
-    first, second, s2_at, _ = frame.layout
-    io_at, s1_at = (first, second) if order == "ABBA" else (second, first)
+    a_at, b_at, s2_at, _ = frame.layout
+    io_at, s1_at = (a_at, b_at) if order == "ABBA" else (b_at, a_at)
     return CircuitPrompt(frame.number, order, io, s, text, tuple(encoded.ids), tuple(abc.ids), io_at, s1_at, s2_at,
                          answers[0][0], answers[1][0])  # fmt: skip
 

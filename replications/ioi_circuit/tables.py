@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from replications.evidence import stats
-from replications.evidence.stats import Array
 from replications.ioi_circuit import attribution, classes
 from replications.ioi_circuit.circuit import MAPS
 from replications.ioi_circuit.classes import CLASSES
@@ -26,7 +27,7 @@ def class_table(found: Findings) -> pd.DataFrame:
 def head_table(found: Findings) -> pd.DataFrame:
     """One row per head: direct attribution (nats), effects as shares of the logit difference, attention, scores."""
     layer, head = np.indices(found.shape)
-    columns: dict[str, Array] = {"layer": layer, "head": head, "dla": found.observed.arrays["heads"].mean(-1)}
+    columns: dict[str, Any] = {"layer": layer, "head": head, "dla": found.observed.arrays["heads"].mean(-1)}
     for name in MAPS:
         effects = found.circuit.effects.get(name)
         columns[f"path_{name}"] = (

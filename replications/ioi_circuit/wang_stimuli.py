@@ -45,8 +45,8 @@ def template(text: str, name: str = "ioi_dataset.py") -> str:
     if parts[1::2] != NAMED or parts[-1] or not parts[-3].endswith(" "):
         raise Refusal(f"{name}: template {text!r} should name [B], [A] and [B] again, and end in ' [A]'")
     head, between, middle, tail, _ = parts[::2]
-    parts = (head, "{A}", between, "{B}", middle, "{S}", tail.removesuffix(" "))
-    return "".join(parts).replace("[PLACE]", "{place}").replace("[OBJECT]", "{object}")
+    made = head + "{A}" + between + "{B}" + middle + "{S}" + tail.removesuffix(" ")
+    return made.replace("[PLACE]", "{place}").replace("[OBJECT]", "{object}")
 
 
 def _literals(source: str, name: str) -> dict[str, list[str]]:

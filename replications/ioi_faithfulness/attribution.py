@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient
 
 from replications.causal.patching import unembedding_only
 from replications.evidence.stats import Array, auroc
@@ -42,6 +41,7 @@ def _of_one_length(prompts: Sequence[CircuitPrompt]) -> list[list[int]]:
 
 def _scores(bridge: Any, ids: list[tuple[int, ...]], columns: Tensor, instead: Sequence[Tensor]) -> Tensor:
     """Importance [r, layer, head] of prompts of one length, in one forward and backward pass."""
+    from transformer_lens.tools.analysis.attribution_patching import cache_activation_and_gradient  # takes seconds
 
     def metric(logits: Tensor) -> Tensor:
         right, wrong = logits[:, -1].gather(1, columns).unbind(1)
@@ -51,9 +51,10 @@ def _scores(bridge: Any, ids: list[tuple[int, ...]], columns: Tensor, instead: S
     # The earliest point that is asked for gets no gradient of its own shape, so that has to be another one.
     points = ["hook_embed", *names]
     made = cache_activation_and_gradient(bridge, torch.tensor(ids, device=columns.device), metric, names_filter=points)
+    gradients: Any = made.gradients  # of every name that was asked for
     width = len(ids[0])
     change = [z[:, -width:] - made.activations[name] for name, z in zip(names, instead, strict=True)]
-    effect = [(d * made.gradients[name]).sum((1, 3)).abs() for name, d in zip(names, change, strict=True)]
+    effect = [(d * gradients[name]).sum((1, 3)).abs() for name, d in zip(names, change, strict=True)]
     return torch.stack(effect, dim=1)
 
 

@@ -77,7 +77,7 @@ def greedy_set(tested: Trial, *, steps: int, candidates: int, rows: Sequence[int
     Each step tries some random heads and keeps the one that raises the incompleteness most; a step in which none
     raises it leaves K as it is. Only `rows` are looked at, so that the others can say how incomplete it really is.
     """
-    rng, chosen = np.random.default_rng(seed), []
+    rng, chosen = np.random.default_rng(seed), list[Head]()
     best = tested.incompleteness([chosen], rows)[0]
     for _ in range(steps):
         rest = [head for head in tested.circuit.heads if head not in chosen]
@@ -108,4 +108,5 @@ def minimality(tested: Trial) -> tuple[Array, Array]:
     wanted = [frozenset(some) for others, head in pairs for some in ((*others, head), others)]
     sets = list(dict.fromkeys(wanted))
     found = dict(zip(sets, tested.without(sets), strict=True))
-    return tuple(np.stack([found[some] for some in wanted[part::2]]) for part in (0, 1))
+    both, others = (np.stack([found[some] for some in wanted[part::2]]) for part in (0, 1))
+    return both, others

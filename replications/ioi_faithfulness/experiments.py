@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def _makers(setup: Setup, tested: Trial, params: Mapping[str, Any], device: str)
     makers["classes"] = lambda: _both(tested, list(circuit.classes.values()))
     makers["random_sets"] = lambda: _both(tested, sets)
     for number in range(params["greedy_runs"]):
-        makers[f"greedy/{number}"] = lambda number=number: _greedy(tested, params, seed + number)
+        makers[f"greedy/{number}"] = partial(_greedy, tested, params, seed + number)
     makers["minimality"] = lambda: dict(zip(("with", "without"), criteria.minimality(tested), strict=True))
     if movers:
         makers["movers"] = lambda: {"model": tested.model_without([movers, (*movers, *backups)])}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from replications.report import plots
 
@@ -40,7 +42,8 @@ def draw_faithfulness(stem: Path, tests: pd.DataFrame, chance: pd.DataFrame, nam
     with plots.drawn(stem, len(names), width=1.5 + 5.5 * len(names), height=3.2) as (figure, axes):
         for ax, name in zip(axes, names, strict=True):
             part, shares = tests[tests["circuit"] == name], chance.loc[chance["circuit"] == name, "share"]
-            tall = ax.hist(shares, bins=30, color="0.75", label=f"{len(shares)} random circuits")[0].max()
+            counts, _, _ = ax.hist(shares, bins=30, color="0.75", label=f"{len(shares)} random circuits")
+            tall = np.max(counts)
             for line, row in enumerate(part.itertuples()):
                 height = tall * (1.08 + 0.09 * line)
                 ax.plot([row.ci_low, row.ci_high], [height, height], color=TEST_COLOURS[row.test], linewidth=1.6)
@@ -101,7 +104,9 @@ def draw_adversarial(stem: Path, table: pd.DataFrame, title: str) -> None:
                 part = table[(table["measure"] == measure) & (table["weights"] == weights)]
                 places = [i + shift for i in range(len(part))]
                 spread = [part["value"] - part["ci_low"], part["ci_high"] - part["value"]]
-                look = {"color": plots.BLUE} if weights == "measured" else {"color": "none", "edgecolor": "0.45"}
+                look: dict[str, Any] = (
+                    {"color": plots.BLUE} if weights == "measured" else {"color": "none", "edgecolor": "0.45"}
+                )
                 ax.bar(places, part["value"], 0.4, yerr=spread, label=plots.PANELS[weights], **look,
                        error_kw={"linewidth": 0.8})  # fmt: skip
             ax.set_xticks(range(len(ADVERSARIAL)), ADVERSARIAL.values(), fontsize=8)

@@ -8,8 +8,9 @@ how the odds of words move that are only nouns or only verbs. The engine runs on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -77,9 +78,13 @@ def edited(
         column = base.asked[row[some]]
         tracks = Tracks(row[some], column, torch.full_like(some, layer))
         edit = Edit(torch.arange(len(some)), column, torch.full_like(some, ALL), flat[some])
-        ended = answer_states(stack, base, tracks, lambda at, edit=edit: {"resid_pre": edit} if at == layer else {})
+        ended = answer_states(stack, base, tracks, partial(_edits_at, layer, edit))
         found.append(_predicted(stack, ended, made, row[some]))
     return torch.cat(found, dim=1).view(2, conditions, n)
+
+
+def _edits_at(layer: int, edit: Edit, at: int) -> Mapping[str, Edit]:
+    return {"resid_pre": edit} if at == layer else {}
 
 
 @torch.inference_mode()

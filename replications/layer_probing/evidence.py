@@ -115,7 +115,7 @@ def _treebank(found: Arrays, held: Held, seeds: int, params: dict[str, Any]) -> 
     tree, frames = {}, {}
     for task, labels in held.words.labels.items():
         own = {name.removeprefix(f"{task}."): array for name, array in found.items() if name.startswith(f"{task}.")}
-        common = control_tasks.majority(labels[held.keep], held.train) == labels[held.keep][~held.train]
+        common = labels[held.keep][~held.train] == control_tasks.majority(labels[held.keep], held.train)
         part, curves = _task(own, common, sampled, held)
         if "task.bits" in own:
             extra, more = _bits(own, held, len(held.words.classes[task]), params)

@@ -10,6 +10,7 @@ variance of each class: about half the evaluations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -99,14 +100,15 @@ def fit(
 
 def _solved(task: _Objective, leaders: int, tolerance: float, max_evaluations: int) -> tuple[Tensor, Tensor, Tensor]:
     """theta [L, P, m], largest gradient [L, P] and evaluations [L, P] of some layers; the leaders first."""
-    limits = {"tolerance": tolerance, "max_evaluations": max_evaluations}
+    limits: dict[str, Any] = {"tolerance": tolerance, "max_evaluations": max_evaluations}
     problems = torch.arange(len(task.labels))
     first = lbfgs.minimise(task, task.precondition, task.start()[:, :leaders], problems[:leaders], **limits)
     if leaders >= len(problems):
         return first
     start = first[0][:, problems[leaders:] % leaders]
     rest = lbfgs.minimise(task, task.precondition, start, problems[leaders:], **limits)
-    return tuple(torch.cat(pair, dim=1) for pair in zip(first, rest, strict=True))
+    theta, gradient, evaluations = (torch.cat(pair, dim=1) for pair in zip(first, rest, strict=True))
+    return theta, gradient, evaluations
 
 
 def log_probabilities(probes: Probes, states: Float[Tensor, "L n d"]) -> Float[Tensor, "L P n k"]:
@@ -159,7 +161,8 @@ class _Objective:
         for begin, end, seen in self.blocks:
             here = None if seen is None and every else problems if seen is None else problems[seen[problems]]
             if here is None or len(here):
-                place = None if here is None or len(here) == len(problems) else seen[problems].nonzero()[:, 0]
+                every_one = seen is None or here is None or len(here) == len(problems)
+                place = None if seen is None or every_one else seen[problems].nonzero()[:, 0]
                 self._add_block(value, gradient, w, x[:, begin:end], slice(begin, end), here, place)
         return value, gradient.flatten(2)
 
@@ -236,7 +239,8 @@ def _blocks(seen: Bool[Tensor, "P n"], rows: int) -> tuple[Tensor | None, list[B
     keys, which = (seen.cpu() * powers).sum(dim=0).unique(return_inverse=True)  # a number for each set of problems
     if len(keys) == 1 or len(keys) * rows > 4 * n:
         return None, [(begin, min(begin + rows, n), None) for begin in range(0, n, rows)]
-    order, blocks, end = which.argsort(stable=True), [], 0
+    blocks: list[Block] = []
+    order, end = which.argsort(stable=True), 0
     for size in which.bincount().tolist():
         begin, end = end, end + size
         blocks += [(at, min(at + rows, end), seen[:, order[begin]]) for at in range(begin, end, rows)]

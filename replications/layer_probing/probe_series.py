@@ -69,7 +69,7 @@ def probe_layer(
     weights = torch.from_numpy(folds(words.sentence[keep][words.train[keep]], plan.seeds, plan.seed)).float()
     scale = scale_of(states[None, train])
     x, held_out = scale(states[None, train]), scale(states[None, ~train])
-    found = {}
+    found: dict[str, Tensor] = {}
     for problem in made:
         of_seeds = weights[: 1 if problem.once else None]
         probes = fit_seeds(x, problem.labels[:, train], of_seeds, n_classes=problem.n_classes, c=plan.c)

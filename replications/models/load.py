@@ -146,13 +146,13 @@ def _own_tokens(loaded: Loaded, texts: Sequence[str]) -> list[tuple[list[int], l
 
 def _framed(ids: list[int], spans: list[Span], bos: int | None, eos: int | None) -> tuple[list[int], list[Span]]:
     """The first and last token around a text's own tokens."""
-    before, after = [bos] * (bos is not None), [eos] * (eos is not None)
+    before, after = ([] if token is None else [token] for token in (bos, eos))
     return before + ids + after, [(0, 0)] * len(before) + spans + [(0, 0)] * len(after)
 
 
 def _frame(entry: ModelEntry, tokenizer: Any) -> tuple[int | None, int | None]:
     """Ids of the tokens before and after every text."""
-    bos, eos = (token and _token_id(entry, tokenizer, token) for token in (entry.bos.token, entry.eos))
+    bos, eos = (_token_id(entry, tokenizer, token) if token else None for token in (entry.bos.token, entry.eos))
     return bos, eos
 
 

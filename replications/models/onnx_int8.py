@@ -167,7 +167,7 @@ def shape(weights: dict[str, NDArray[np.float32]], heads: int, name: str) -> dic
     """Keyword arguments of transformers' BertConfig, from the tensors; the number of heads is not among them."""
     inner = "encoder.layer.0.intermediate.dense.bias"
     ranks = {WORDS: 2, POSITIONS: 2, TYPES: 2, inner: 1}
-    if wrong := [key for key, rank in ranks.items() if np.ndim(weights.get(key)) != rank]:
+    if wrong := [key for key, rank in ranks.items() if key not in weights or weights[key].ndim != rank]:
         raise Refusal(f"{name} does not hold the tensors of a BertModel: {wrong[0]} is missing or of another rank")
     if empty := [key for key in ranks if not weights[key].size]:
         raise Refusal(f"{name} does not hold the tensors of a BertModel: {empty[0]} has no values")

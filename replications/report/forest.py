@@ -15,7 +15,7 @@ from typing import Any
 
 from replications.claims.compare import Region, as_text, region
 from replications.claims.ledger import VerdictRow
-from replications.claims.schema import Claim
+from replications.claims.schema import Claim, Criterion
 from replications.files import read_json, write_text
 from replications.report.escape import html
 
@@ -77,7 +77,7 @@ def forest(path: Path, room: str, asked: list[Panel]) -> Path:
     for line in lines:
         runs = top + TEXT * (1 + max(len(_statement(claim)) for claim, _ in line)) + 6
         for column, (claim, rows) in enumerate(line):
-            drawn += _panel(PanelPlace(column * COLUMN, runs, *_limits(rows, region(claim.general))), claim, rows)
+            drawn += _panel(PanelPlace(column * COLUMN, runs, *_limits(rows, region(_form(claim)))), claim, rows)
         top = runs + LINE * max(len(rows) for _, rows in line) + AXIS
     size = f'width="{COLUMNS * COLUMN}" height="{top}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="DejaVu Sans, Verdana, Arial, sans-serif">'
@@ -103,10 +103,15 @@ def _interval(low: float | None, high: float | None) -> tuple[float, float] | No
 
 def _ends(claim: Claim, tree: Any) -> VerdictRow:
     """Of the interval of the claim's quantity in the control's tree."""
-    (path,) = claim.general.quantities
+    (path,) = _form(claim).quantities
     for key in path.split("."):
         tree = tree.get(key, {})
     return {f"control_{end}": tree.get(f"ci_{end}") for end in ("low", "high")}
+
+
+def _form(claim: Claim) -> Criterion:
+    """What is asked on a panel: `panels` takes no claim without a general form."""
+    return claim.general or claim
 
 
 def _statement(claim: Claim) -> list[str]:
@@ -133,12 +138,12 @@ def _panel(place: PanelPlace, claim: Claim, rows: list[VerdictRow]) -> Iterator[
     lines, x = _statement(claim), place.left + MARGIN
     for number, line in enumerate(reversed(lines)):  # headings stand on their panels
         yield _text(x, place.top - 10 - TEXT * (number + 1), line, 12)
-    yield _text(x, place.top - 10, f"{claim.id}: {as_text(claim.general)}", 11, colour=DIM)
-    yield from _axis(place, region(claim.general), len(rows))
-    for line, row in enumerate(rows):
+    yield _text(x, place.top - 10, f"{claim.id}: {as_text(_form(claim))}", 11, colour=DIM)
+    yield from _axis(place, region(_form(claim)), len(rows))
+    for at, row in enumerate(rows):
         name = f"{row['model']}, {row['language']}"
-        yield _text(place.left + NAMES - 8, place.y(line) + 4, name, 10.5, anchor="end")
-        yield from _run(place, line, row)
+        yield _text(place.left + NAMES - 8, place.y(at) + 4, name, 10.5, anchor="end")
+        yield from _run(place, at, row)
 
 
 def _run(place: PanelPlace, line: int, row: VerdictRow) -> Iterator[str]:

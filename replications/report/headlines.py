@@ -9,6 +9,8 @@ from replications.claims.schema import Estimate
 from replications.errors import Refusal
 from replications.files import write_json
 
+Headline = dict[str, float | str | list[float | str]]  # what a run's numbers are called, and their values
+
 # By room: what a number is called, and where metrics.json holds it (under `measured`). A run without it is left out.
 HEADLINES = {
     "rome": {
@@ -85,7 +87,7 @@ HEADLINES = {
 }
 
 
-def headlines(root: Path) -> dict[str, dict[str, dict[str, float]]]:
+def headlines(root: Path) -> dict[str, dict[str, Headline]]:
     """By room and run (`model, language`): what is headline there, of all evidence of a checkout that can be read."""
     return {room: runs for room in HEADLINES if (runs := _runs(room, root))}
 
@@ -95,7 +97,7 @@ def write_headlines(root: Path) -> Path:
     return write_json(root / "reports" / "headlines.json", headlines(root))
 
 
-def _runs(room: str, root: Path) -> dict[str, dict[str, float]]:
+def _runs(room: str, root: Path) -> dict[str, Headline]:
     found = {}
     for place, evidence in room_evidence(room, root).items():
         if isinstance(evidence, Refusal):  # the verdict table says what is wrong with it

@@ -10,13 +10,13 @@ from functools import cache
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from replications.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
+    from matplotlib.axis import Axis, XAxis, YAxis
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -60,9 +60,15 @@ def name(slug: str) -> str:
 @cache
 def font_files() -> tuple[Path, ...]:
     """Packaged fonts for what DejaVu Sans, matplotlib's own, has no glyph for; the packages are read as data."""
-    (cjk,) = find_spec("cvttf_NotoSansCJK_Regular").submodule_search_locations
-    (scripts,) = find_spec("manimgx_fonts").submodule_search_locations
-    return Path(cjk) / "NotoSansCJKtc-Regular.otf", *sorted(Path(scripts).glob("NotoSans[A-Z]*.ttf"))
+    cjk, scripts = map(_folder, ("cvttf_NotoSansCJK_Regular", "manimgx_fonts"))
+    return cjk / "NotoSansCJKtc-Regular.otf", *sorted(scripts.glob("NotoSans[A-Z]*.ttf"))
+
+
+def _folder(package: str) -> Path:
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError(f"the fonts of the package {package} are not installed")
+    return Path(found.submodule_search_locations[0])
 
 
 @cache
@@ -98,7 +104,9 @@ def _fonts() -> tuple[Any, ...]:
 
 
 @contextmanager
-def styled(stem: Path, *, width: float, height: float, layout: str | None = None) -> Iterator[Figure]:
+def styled(
+    stem: Path, *, width: float, height: float, layout: Literal["constrained"] | None = None
+) -> Iterator[Figure]:
     """An empty figure (inches) in the house style, written to stem.svg and stem.png at the end.
 
     Nothing of it is global, and neither file holds a date or a random identifier.
@@ -106,7 +114,8 @@ def styled(stem: Path, *, width: float, height: float, layout: str | None = None
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"font.family": list(families())}):
+    style: Any = STYLE | {"font.family": list(families())}  # matplotlib's types list every key by name
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
@@ -148,7 +157,8 @@ def heat_map(
 
 def whole_numbers(axis: Axis) -> None:
     """Ticks at whole numbers: layers, heads, edits."""
-    axis.get_major_locator().set_params(integer=True)
+    locator: Any = axis.get_major_locator()  # a MaxNLocator; other locators know no `integer`
+    locator.set_params(integer=True)
 
 
 def thinned(places: Sequence[Any], most: int = 12) -> slice:
@@ -156,7 +166,7 @@ def thinned(places: Sequence[Any], most: int = 12) -> slice:
     return slice(None, None, ceil(len(places) / most) or 1)
 
 
-def log_axis(axis: Axis) -> None:
+def log_axis(axis: XAxis | YAxis) -> None:
     """A logarithmic axis whose ticks are plain numbers: 0.001, 10."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 

@@ -78,7 +78,8 @@ def verdict_rows(rows: list[VerdictRow], claims: dict[str, list[Claim]]) -> "Tab
         name = row["verdict"]
         verdict = Text(f"{SYMBOL[name]} {name}", style=COLOUR[name])
         count = "" if _is_blank(row["n"]) else row["n"]
-        asked = as_text(by_id[row["claim"]].form(row["model"], row["language"]))
+        claim = by_id[row["claim"]]
+        asked = as_text(claim.form(row["model"], row["language"]) or claim)
         place = map(terminal, (row["claim"], row["model"], row["language"]))
         lines.add_row(*place, verdict, *map(terminal, (asked, _measured(row), count, row["reason"])))
     return lines

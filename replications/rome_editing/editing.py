@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ class Editor:
         for start in progress.watched(starts, f"new values of {shown}"):
             search = _Once(self, tasks[start : start + self.batch], layers)
             for layer in layers:
-                found = self.kept(f"{self.name}/{label}/{layer}/{start}", lambda layer=layer, s=search: s.find(layer))
+                found = self.kept(f"{self.name}/{label}/{layer}/{start}", partial(search.find, layer))
                 parts[layer].append(Values(**{name: part.to(self.model.device) for name, part in found.items()}))
         return {layer: _joined(found) for layer, found in parts.items()}
 
@@ -80,15 +81,16 @@ class Editor:
 
     def norms(self, layer: int, update: Update) -> Array:
         """|ΔW| / |W| of each task."""
-        weight = projection(self.model.hf_model, layer).weight.detach()
-        return relative_norm(*update, weight).cpu().numpy().astype(float)
+        weight: Any = projection(self.model.hf_model, layer).weight
+        return relative_norm(*update, weight.detach()).cpu().numpy().astype(float)
 
 
 class _Once:
     """Runs a batch's rows when the first of its layers is not kept yet, and not before."""
 
     def __init__(self, editor: Editor, tasks: Sequence[Task], layers: Sequence[int]) -> None:
-        self.editor, self.tasks, self.layers, self.search = editor, tasks, layers, None
+        self.editor, self.tasks, self.layers = editor, tasks, layers
+        self.search: Search | None = None
 
     def find(self, layer: int) -> dict[str, Tensor]:
         if self.search is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from replications.evidence.stats import Array
 from replications.rome_editing.edits import rank_one, spread
-from replications.rome_editing.packed import PackedModel
+from replications.rome_editing.packed import Base, PackedModel
 from replications.rome_editing.rows import Pick, Row
 from replications.rome_editing.stimuli import Task
 
@@ -49,10 +50,18 @@ class Sheet:
     tasks: Sequence[Task]
     layer: int
 
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Of all tasks, in their order."""
+        return [row for task in self.tasks for row in task.rows]
+
+    @cached_property
+    def base(self) -> Base:
+        """The unedited run of all rows."""
+        return self.model.record(self.rows, [self.layer])
+
     def __post_init__(self) -> None:
-        rows = [row for task in self.tasks for row in task.rows]
-        object.__setattr__(self, "rows", rows)
-        object.__setattr__(self, "base", self.model.record(rows, [self.layer]))
+        _ = self.base  # run now: the model may have been edited by the time an answer is asked for
 
     @torch.no_grad()
     def answers(self, update: Update | None) -> list[dict[str, Answers]]:

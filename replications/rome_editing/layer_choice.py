@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def read_traces(file: Path) -> dict[str, dict[int, float]]:
     return dict(found)
 
 
-def at_layers(traces: dict[str, dict[int, float]], facts: Sequence[str], layers: Sequence[int]) -> Array:
+def at_layers(traces: Mapping[str, Mapping[int, float]], facts: Sequence[str], layers: Sequence[int]) -> Array:
     """Tracing effects [fact, layer]; where windows were not centred at every layer, those of the nearest centre."""
     return np.array([[by_layer[min(by_layer, key=lambda c: (abs(c - layer), c))] for layer in layers]
                      for by_layer in (traces[fact] for fact in facts)])  # fmt: skip
@@ -58,10 +58,11 @@ def fits(rewrite: Array, tracing: Array) -> tuple[float, float, float]:
     """R² of the rewrite score [fact, layer] on the layer, on tracing, and on both; NaN where nothing varies."""
     y, x = rewrite.ravel(), tracing.ravel()
     if np.ptp(y) == 0:
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     layer = np.tile(np.eye(rewrite.shape[1]), (len(rewrite), 1))
     designs = (layer, sm.add_constant(x, has_constant="add"), np.column_stack([layer, x]))
-    return tuple(float(sm.OLS(y, design).fit().rsquared) for design in designs)
+    on_layer, on_tracing, on_both = (float(sm.OLS(y, design).fit().rsquared) for design in designs)
+    return on_layer, on_tracing, on_both
 
 
 def correlations(rewrite: Array, tracing: Array) -> Array:

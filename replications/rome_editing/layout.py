@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -65,7 +66,8 @@ def lay_out(spans: Spans, rows: Sequence[int], first: Sequence[int], window: int
     keys = torch.where(everywhere < start[:, None], of_base, of_live).where(inside, base[:, None])
     visible = _visible(start, count, queries.shape[1], everywhere, inside, window)
     tensors = (base[owner] + columns, owner, columns, subject, torch.tensor(asked), queries, place, keys)
-    return Layout(*(t.to(device) for t in tensors), {kind: seen.to(device) for kind, seen in visible.items()})
+    there: list[Any] = [*(t.to(device) for t in tensors), {kind: seen.to(device) for kind, seen in visible.items()}]
+    return Layout(*there)
 
 
 def _queries(count: Tensor, begin: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:

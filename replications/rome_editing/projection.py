@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,12 +28,13 @@ def add_rank_one(module: nn.Module, u: Float[Tensor, " d_mlp"], lam: Float[Tenso
 @contextmanager
 def restored(module: nn.Module) -> Iterator[nn.Module]:
     """Whatever is done to the weight within this block, it has the same bits again afterwards."""
-    before = module.weight.detach().clone()
+    weight: Any = module.weight
+    before = weight.detach().clone()
     try:
         yield module
     finally:
         with torch.no_grad():
-            module.weight.copy_(before)
+            weight.copy_(before)
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def last_of_subject(encode: Encoder, text: str, span: Span) -> tuple[tuple[int, 
 def merged(wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[list[Row], list[Pick]]:
     """Rows for (prompt, answer) pairs, one pick each; pairs that need the same tokens run share a row."""
     rows: dict[tuple[int, tuple[int, ...]], int] = {}
-    made, picks = [], []
+    made: list[Row] = []
+    picks: list[Pick] = []
     for prompt, answer in wanted:
         row = with_answer(prompt, 0, answer)
         index = rows.setdefault((len(prompt), row.ids), len(made))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from replications.evidence import stats
-from replications.evidence.stats import Array
+from replications.evidence.stats import Array, Mask
 
 SIGNS = {"rewrite": 1.0, "paraphrase": 1.0, "neighbour": -1.0}
 SHARES = {"ES": "rewrite", "PS": "paraphrase", "NS": "neighbour"}
@@ -54,7 +54,7 @@ def _margin(pairs: Any) -> Array:
     return probability[:, 0] - probability[:, 1]
 
 
-def _mean(values: Array) -> float:
+def _mean(values: Array | Mask) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 

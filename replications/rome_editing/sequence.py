@@ -52,18 +52,24 @@ def in_sequence(
     module: nn.Module, u: Float[Tensor, "n d_mlp"], values: Values, variant: str, sheet: Sheet, text: RunningText
 ) -> list[Point]:
     """Edit after edit in the order of the facts; the module has its own weight again afterwards."""
-    key, points, before = key_of(values, variant), [], module.weight.detach().clone()
+    weight, bias = _parameters(module)
+    points: list[Point] = []
+    key, before = key_of(values, variant), weight.detach().clone()
     wanted = checkpoints(len(u))
     with restored(module):
         for i in range(len(u)):
-            bias = 0 if module.bias is None else module.bias
-            value = key[i] @ as_map(module) + bias
+            value = key[i] @ as_map(module) + (0 if bias is None else bias)
             add_rank_one(module, u[i], multiplier(u[i], key[i], value, values.target[i]))
             if i + 1 in wanted:
                 es = per_fact(sheet.answers_now()[: i + 1])["ES"]
-                norm = ((module.weight - before).norm() / before.norm()).item()
+                norm = ((weight - before).norm() / before.norm()).item()
                 points.append(Point(i + 1, norm, es, text.nll(now=True)[0]))
     return points
+
+
+def _parameters(module: nn.Module) -> tuple[Any, Any]:
+    """Weight and bias, which torch's types let be modules."""
+    return module.weight, module.bias
 
 
 def paired(rome: Sequence[Point], r_rome: Sequence[Point], resamples: int, seed: int) -> dict[str, Any]:

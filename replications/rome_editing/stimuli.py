@@ -132,7 +132,7 @@ def tasks(candidates: Iterable[Sequence[Request]], encode: Encoder, frame: Frame
         if tried and isinstance(tried[-1], Task):
             made.append(tried[-1])
         else:
-            dropped[tried[-1] if tried else "the relation has no other object"] += 1
+            dropped[str(tried[-1]) if tried else "the relation has no other object"] += 1
     return made, dict(sorted(dropped.items()))
 
 
@@ -140,18 +140,19 @@ def in_tokens(request: Request, encode: Encoder, frame: Frames) -> Task | str:
     """The request in tokens, or the reason why it cannot be used. Refuses a target that is the true object."""
     if request.target == request.true:
         raise Refusal(f"{request.fact}: the target of an edit should differ from the true object, {request.true!r}")
-    answers = [answer_tokens(encode, request.prompt, frame.prefix + word) for word in (request.target, request.true)]
-    if None in answers:
+    target, true = (answer_tokens(encode, request.prompt, frame.prefix + word)
+                    for word in (request.target, request.true))  # fmt: skip
+    if target is None or true is None:
         return "an object changes the tokens of the prompt"
-    if answers[0][0] == answers[1][0]:
+    if target[0] == true[0]:
         return "the objects begin with the same token"
-    rows = [_row(encode, before + request.prompt, len(before), request.span, answers[0]) for before in frame.contexts]
-    essence = _essence(request, encode, frame)
-    if None in rows or essence is None:
+    tried = [_row(encode, before + request.prompt, len(before), request.span, target) for before in frame.contexts]
+    rows, essence = [row for row in tried if row is not None], _essence(request, encode, frame)
+    if len(rows) < len(tried) or essence is None:
         return "a token crosses the subject's boundary"
     if rows[0].subject == 0:
         return "the subject ends with the text's first token"
-    return Task(request, Rewrite(tuple(rows), answers[0], essence), *_sheet(request, encode, frame))
+    return Task(request, Rewrite(tuple(rows), target, essence), *_sheet(request, encode, frame))
 
 
 def _essence(request: Request, encode: Encoder, frame: Frames) -> Row | None:
@@ -175,8 +176,9 @@ def _sheet(
     kinds, wanted = [], []
     prompts = ((request.prompt,), request.paraphrases, request.neighbours)
     for kind, text in ((kind, text) for kind, texts in zip(KINDS, prompts, strict=True) for text in texts):
-        answers = [answer_tokens(encode, text, frame.prefix + word) for word in (request.target, request.true)]
-        if None not in answers:
+        tried = [answer_tokens(encode, text, frame.prefix + word) for word in (request.target, request.true)]
+        answers = [answer for answer in tried if answer is not None]
+        if len(answers) == len(tried):
             kinds.append(kind)
             wanted += [(encode(text).ids, answer) for answer in answers]
     rows, picks = merged(wanted)

@@ -133,7 +133,7 @@ def score_table(trees: Mapping[str, Any], sites: list[str]) -> pd.DataFrame:
 
 
 def _leaves(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, dict[str, Any]]]:
-    found = []
+    found: list[tuple[str, dict[str, Any]]] = []
     for name, node in part.items():
         inner = [(prefix + name, node)] if "value" in node else _leaves(node, f"{prefix}{name}.")
         found += inner

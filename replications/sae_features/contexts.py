@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from replications.dictionaries import selectivity
@@ -34,7 +35,7 @@ class Answers:
     responses: Array
 
     @property
-    def living(self) -> Array:
+    def living(self) -> NDArray[np.int64]:
         """Indices of units that are active often enough."""
         return np.flatnonzero(self.active >= MIN_ACTIVE)
 

@@ -70,7 +70,8 @@ def at_sites(loaded: Loaded, trained: Trained, sample: Sample, params: Mapping[s
     sites = list(trained.sites.values())
     seen = [stream.activations(loaded.hf_model, part.labelled.tensor(), sites)
             for part in (sample.chosen_on, sample.measured_on)]  # fmt: skip
-    both = {site: tuple(each.pop(site)[:, 1:].contiguous() for each in seen) for site in sites}
+    first, second = seen
+    both = {site: (first.pop(site)[:, 1:].contiguous(), second.pop(site)[:, 1:].contiguous()) for site in sites}
     for site, parts in both.items():
         if not all(x.isfinite().all() for x in parts):
             raise Refusal(f"the activations of {site} are not all finite: no feature can be read from NaN")

@@ -91,12 +91,14 @@ def _of_all_classes(by_class: list[dict[str, Draw]]) -> dict[str, Any]:
 
 def _splitting(at: AtSite, kind: str, sample: Sample, draws: Draws) -> dict[str, Any]:
     found, basis = at.found[kind], at.found[at.basis]
-    whole = splitting.summary(found.splits, basis.answers, found.answers, **draws)
+    splits = found.splits or []
+    whole = splitting.summary(splits, basis.answers, found.answers, **draws)
     if kind != units.RANDOM:
         chance = at.found[units.RANDOM]
-        gains = tuple(np.array([splitting.gain(part, basis.answers, each.answers) for part in each.splits])
-                      for each in (found, chance))  # fmt: skip
-        whole["over_random"] = splitting.paired(found.splits, chance.splits, gains, **draws)
+        by_chance = chance.splits or []
+        gains = (np.array([splitting.gain(part, basis.answers, found.answers) for part in splits]),
+                 np.array([splitting.gain(part, basis.answers, chance.answers) for part in by_chance]))  # fmt: skip
+        whole["over_random"] = splitting.paired(splits, by_chance, gains, **draws)
     if found.example is not None:
         whole["example"] = _example(found, basis, found.example, sample)
     return whole
@@ -152,11 +154,10 @@ def splitting_table(at: AtSite, sample: Sample) -> pd.DataFrame:
 def example_table(at: AtSite, sample: Sample) -> pd.DataFrame:
     """kind (neuron, feature), unit, context, energy: in which kinds of text the energy of the example neuron lies, and
     that of the features it falls apart into (held-out); of the first of EXAMPLE_OF that has an example."""
-    kind = next((kind for kind in EXAMPLE_OF if kind in at.found and at.found[kind].example), None)
+    examples = ((at.found[kind], at.found[kind].example) for kind in EXAMPLE_OF if kind in at.found)
     rows = []
-    if kind is not None:
-        found, basis = at.found[kind], at.found[at.basis]
-        part = found.example
+    for found, part in [(found, part) for found, part in examples if part is not None][:1]:
+        basis = at.found[at.basis]
         units = [(at.basis, basis.label(part.unit), basis.answers.responses[part.unit])]
         units += [("feature", str(unit), found.answers.responses[unit]) for unit in part.features]
         rows = [{"kind": of, "unit": name, "context": context, "energy": energy}

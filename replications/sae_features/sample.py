@@ -40,18 +40,17 @@ class Sample:
 
 def take(loaded: Loaded, text: Text, shares: Mapping[str, float], params: Mapping[str, Any]) -> Sample:
     """Windows of both parts by the shares of the stream. Refuses a text in which no class occurs often enough."""
-    drawn, everything = [], None
+    wholes, drawn = [], []
     for name, cut, held_out in (("select_windows", text.train, False), ("test_windows", text.held_out, True)):
-        whole = windows.label(loaded, cut, held_out=held_out)
-        everything = everything or whole
-        drawn.append(whole.rows(windows.draw(cut, shares, params[name], params["seed"])))
+        wholes.append(windows.label(loaded, cut, held_out=held_out))
+        drawn.append(wholes[-1].rows(windows.draw(cut, shares, params[name], params["seed"])))
     often = [(part.inside.any(axis=1).sum(axis=0) >= MIN_WINDOWS) for part in drawn]
     kept = np.flatnonzero(often[0] & often[1])
     if not len(kept):
         raise Refusal(f"none of the classes {', '.join(classes.CLASSES)} occurs in {MIN_WINDOWS} windows of the text")
-    table = _table(everything, kept)
-    parts = [Part(each, table[each.tokens[:, 1:]], each.inside[..., kept]) for each in drawn]
-    return Sample(*parts, tuple(classes.CLASSES[index] for index in kept), drawn[0].contexts)
+    table = _table(wholes[0], kept)
+    chosen, measured = (Part(each, table[each.tokens[:, 1:]], each.inside[..., kept]) for each in drawn)
+    return Sample(chosen, measured, tuple(classes.CLASSES[index] for index in kept), drawn[0].contexts)
 
 
 def _table(train: Labelled, kept: np.ndarray) -> Array:

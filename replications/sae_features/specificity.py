@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from replications.evidence import stats
-from replications.evidence.stats import Array
+from replications.evidence.stats import Array, Mask
 
 ROWS = 256  # at a time, which a cache holds
 TINY, ROUNDING = 1e-9, 1e-6
@@ -86,7 +86,7 @@ def choose(a: Float[Tensor, "n u"], target: Float[Tensor, "n c"]) -> Chosen:
     return Chosen(best, [STRONG * float(a[:, unit].max()) for unit in best])
 
 
-def measure(a: Array, target: Array, inside: Array, strong: float, weights: Array) -> dict[str, Draw]:
+def measure(a: Array, target: Array, inside: Array | Mask, strong: float, weights: Array) -> dict[str, Draw]:
     """All METRICS of one unit on held-out windows: activation, what it was chosen to follow, membership [w, t]."""
     return {
         "correlation": pearson(a, target, weights),
@@ -111,10 +111,10 @@ def _standard(x: Array) -> Array:
     return centred / (centred.std() or 1.0)
 
 
-def share(of: Array, that: Array, weights: Array) -> Draw:
+def share(of: Array | Mask, that: Array | Mask, weights: Array) -> Draw:
     """Share of the tokens in `of` that are also in `that`; undefined where there are none."""
-    of = np.asarray(of, dtype=bool)
-    both, all_ = (of & that).sum(axis=1).astype(float), of.sum(axis=1).astype(float)
+    chosen: Mask = np.asarray(of, dtype=bool)
+    both, all_ = (chosen & np.asarray(that, dtype=bool)).sum(axis=1).astype(float), chosen.sum(axis=1).astype(float)
     top, bottom = weights @ both, weights @ all_
     draws = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
     return Draw(draws, int((all_ > 0).sum()))

@@ -73,7 +73,7 @@ def generate(
     """
     state = read(hf_model, contexts)
     token, found = state.last, []
-    hook = nullcontext() if steering is None else at_site(hf_model, site, steering)
+    hook = nullcontext() if steering is None or site is None else at_site(hf_model, site, steering)
     with hook:
         for draw in uniform.to(token.device).T:
             logits = state.step(hf_model, token[:, None])[:, -1].float()
@@ -138,7 +138,7 @@ def text_loss(
     device = next(hf_model.parameters()).device
     rows = [[*prefix, *text] for prefix, text in zip(prefixes, texts, strict=True)]
     tokens, length = (part.to(device) for part in padded(rows, right=True))
-    hook = nullcontext() if steering is None else at_site(hf_model, site, steering.after_first)
+    hook = nullcontext() if steering is None or site is None else at_site(hf_model, site, steering.after_first)
     with hook:
         logits = hf_model(input_ids=tokens, use_cache=False).logits[:, :-1].float()
     losses = -logits.log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]

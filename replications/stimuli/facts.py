@@ -164,7 +164,8 @@ def ask(facts: Iterable[Fact], encode: Encoder, predict: Predictor, prefix: str)
     located = [locate(fact, encode, prefix) for fact in facts]
     asked = [one for one in located if isinstance(one, KnownFact)]
     said = predict([one.encoded.ids for one in asked]) if asked else []
-    known, unknown = [], []
+    known: list[KnownFact] = []
+    unknown: list[KnownFact] = []
     for one, token in zip(asked, said, strict=True):
         (known if token == one.answer else unknown).append(one)
     dropped = Counter(reason for reason in located if isinstance(reason, str))

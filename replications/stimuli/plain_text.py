@@ -68,7 +68,7 @@ def folded(text: str) -> str:
 def repeated(items: Iterable[str]) -> list[str]:
     """What occurs more than once, whatever its capitals, as it is written first."""
     first: dict[str, str] = {}
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for item in items:
         counts[first.setdefault(folded(item), item)] += 1
     return [item for item, count in counts.items() if count > 1]

@@ -37,7 +37,8 @@ class ToyModels:
 
     def to(self, device: str) -> ToyModels:
         """The same models on a device."""
-        return _views(self.packed.to(device), *self.W.shape, self.linear)
+        models, n, m = self.W.shape
+        return _views(self.packed.to(device), models, n, m, self.linear)
 
 
 def make_bank(models: int, n: int, m: int, *, linear: bool, generator: torch.Generator) -> ToyModels:

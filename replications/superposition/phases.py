@@ -31,7 +31,7 @@ def averages(trained: ToyTrained) -> tuple[Tensor, Tensor]:
     order = trained.loss.argsort(1)[:, :-1]
     length = trained.W[..., -1, :].norm(dim=-1)
     shared = geometry.interference(trained.W)[..., -1]
-    return tuple(values.gather(1, order).mean(1) for values in (length, shared))
+    return length.gather(1, order).mean(1), shared.gather(1, order).mean(1)
 
 
 def observed(length: Tensor, shared: Tensor) -> list[str]:

@@ -57,7 +57,7 @@ class ToyBank:
         first, count = self._split(pre, none)
         if first:
             self._descend(slice(0, first), x, Dense(pre[:first].relu_()), step)
-        if first < len(pre):
+        if count is not None and first < len(pre):
             self._descend(slice(first, None), x, Sparse.of(pre[first:], none[first:], count[first:]), step)
 
     def _pre(self, x: Tensor) -> Tensor:

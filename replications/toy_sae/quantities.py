@@ -56,7 +56,7 @@ def of_grid(
     arguments = (cosines, fits, alphas, n_true, draws)
     chosen = best_cell(larger)
     matched = larger[chosen[0]][chosen[1]]
-    by_alpha = {key(alpha): max(cosines, key=lambda h, i=i: cosines[h][i].mean()) for i, alpha in enumerate(alphas)}
+    by_alpha = {key(alpha): _best_size(cosines, i) for i, alpha in enumerate(alphas)}
     return {
         "best": cell(best_cell(cosines), *arguments),
         "chosen": cell(chosen, *arguments) | {"larger": _mean(matched, draws)},
@@ -66,11 +66,17 @@ def of_grid(
     }
 
 
+def _best_size(cosines: Mapping[int, Array], coefficient: int | None = None) -> int:
+    """The size whose cosines are the largest on average, of one coefficient if that is named."""
+    means = {h: (of if coefficient is None else of[coefficient]).mean() for h, of in cosines.items()}
+    return max(means, key=lambda h: means[h])
+
+
 def of_controls(found: Mapping[str, Mapping[int, Array]], draws: Mapping[str, int]) -> dict[str, Any]:
     """MMCS of each control at its best size; `best` is the best control of all."""
     tree = {}
     for name, cosines in found.items():
-        size = max(cosines, key=lambda h, by=cosines: by[h].mean())
+        size = _best_size(cosines)
         tree[name] = recovery(cosines[size], draws) | {"rows": stats.leaf(size)}
     winner = max(tree, key=lambda name: tree[name]["mmcs"]["value"])
     return tree | {"best": tree[winner]}

@@ -1,18 +1,17 @@
 """One whole forward pass per cell: TransformerLens' helpers, and a plain hook loop for what they do not offer."""
 
 import torch
-from transformer_lens import patching as plain
 
 TOLERANCE = 1e-4  # logits, fp32: the order of summation differs
 HOOKS = {site: f"hook_{site}" for site in ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")} | {
     "z": "attn.hook_z"
 }
 HELPERS = {
-    "resid_pre": plain.get_act_patch_resid_pre,
-    "resid_mid": plain.get_act_patch_resid_mid,
-    "attn_out": plain.get_act_patch_attn_out,
-    "mlp_out": plain.get_act_patch_mlp_out,
-    "z": plain.get_act_patch_attn_head_out_by_pos,
+    "resid_pre": "get_act_patch_resid_pre",
+    "resid_mid": "get_act_patch_resid_mid",
+    "attn_out": "get_act_patch_attn_out",
+    "mlp_out": "get_act_patch_mlp_out",
+    "z": "get_act_patch_attn_head_out_by_pos",
 }
 
 
@@ -23,9 +22,11 @@ def diff_at(answer, asked=-1):
 
 def helper_map(bridge, site, base, source, metric):
     """TransformerLens' own map of one prompt, [layer, position] or [layer, position, head]: no padding, no cache."""
+    from transformer_lens import patching  # takes seconds
+
     with torch.inference_mode():
         _, cache = bridge.run_with_cache(torch.tensor([source]))
-        found = HELPERS[site](bridge, torch.tensor([base]), cache, metric, reduce="none")
+        found = getattr(patching, HELPERS[site])(bridge, torch.tensor([base]), cache, metric, reduce="none")
     return found.values[..., 0]
 
 

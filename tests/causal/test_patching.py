@@ -3,7 +3,6 @@
 import pytest
 import torch
 from tiny_models import random_pairs, tiny_model
-from transformer_lens import patching as plain
 
 from replications.causal import patching
 
@@ -18,6 +17,7 @@ def bridge(request):
 
 def oracle(bridge, clean, corrupted, answer):
     """Both maps of one pair with TransformerLens' helpers alone: no padding, no cache, the whole vocabulary."""
+    from transformer_lens import patching as plain  # takes seconds
 
     def metric(logits):
         return logits[:, -1, answer[0]] - logits[:, -1, answer[1]]

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
-from transformer_lens.utilities.statistics import success_rate_ci
 
 from replications.evidence import stats
 
@@ -38,6 +37,8 @@ def test_mean_interval_agrees_with_scipy():
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_share_is_exact_and_never_collapses(successes):
+    from transformer_lens.utilities.statistics import success_rate_ci  # takes seconds
+
     ours = stats.share(successes)
     theirs = success_rate_ci(successes)
     assert ours["value"] == sum(successes) / len(successes)

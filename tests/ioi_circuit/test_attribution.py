@@ -8,8 +8,6 @@ import transformers
 from ioi_circuit.conftest import circuit_prompts
 from tiny_models import VOCABULARY, tiny_model
 from tokenizers import Tokenizer, models
-from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.tools.analysis import direct_logit_attribution
 
 from replications.ioi_circuit import anatomy as anatomies
 from replications.ioi_circuit import attribution
@@ -31,6 +29,8 @@ def biased(architecture):
 
 
 def bridge_of(model):
+    from transformer_lens.model_bridge import TransformerBridge  # takes seconds
+
     model = copy.deepcopy(model)
     model.config.architectures = [type(model).__name__]
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(VOCABULARY)}, unk_token="w0"))
@@ -82,6 +82,8 @@ def test_the_heads_add_up_to_their_layer_but_for_the_output_bias(shifted):
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "qwen2", "gpt_neox"])
 def test_attribution_equals_transformer_lens(architecture, shifted):
     """Their helper wants the norms folded into the weights, which changes no logit difference."""
+    from transformer_lens.tools.analysis import direct_logit_attribution
+
     folded = bridge_of(shifted.stack.model)
     folded.enable_compatibility_mode(disable_warnings=True, fold_value_biases=False)  # those are moved by heads
     options = {"answer_tokens": IO, "incorrect_tokens": S}

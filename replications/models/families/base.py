@@ -138,4 +138,5 @@ def as_map(module: nn.Module) -> Float[Tensor, "d_in d_out"]:
     """A module's weight, such that out = in @ weight + bias, as a view; transformers' Conv1D already stores it so."""
     from torch import nn
 
-    return module.weight.T if isinstance(module, nn.Linear) else module.weight
+    weight: Any = module.weight  # a Tensor; torch's types let an attribute of a module be a module
+    return weight.T if isinstance(module, nn.Linear) else weight

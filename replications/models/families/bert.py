@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Bert(Unturned):
     """Learned positions; attention and MLP normalise after they have been added, so no module reads between them."""
 
-    model_types = ("bert",)
-    classes = ("BertForMaskedLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("bert",)
+    classes: ClassVar[tuple[str, ...]] = ("BertForMaskedLM",)
     headless: ClassVar = {"BertModel": "BertForMaskedLM"}
     tiny: ClassVar = {"bert": {"model_type": "bert", **SMALL}}
 

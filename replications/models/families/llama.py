@@ -10,8 +10,8 @@ from replications.models.families.base import FULL, GROUPED, SLIDING, Family
 class Llama(Family):
     """Norms before attention and MLP, rotary positions; Qwen 3 also normalises queries and keys inside of attention."""
 
-    model_types = ("llama", "qwen2", "qwen3")
-    classes = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+    model_types: ClassVar[tuple[str, ...]] = ("llama", "qwen2", "qwen3")
+    classes: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
     tiny: ClassVar = {
         "llama": {"model_type": "llama", **GROUPED, "tie_word_embeddings": True},
         "qwen2": {"model_type": "qwen2", **GROUPED},

@@ -1,0 +1,1 @@
+"""Published claims about the inside of language models, re-run and judged."""
