@@ -97,6 +97,25 @@ def _fonts() -> tuple[Any, ...]:
     return get_font(findfont("DejaVu Sans")), *(get_font(file) for file in font_files())
 
 
+@cache
+def _fonts_of(properties: Any) -> list[str]:
+    from matplotlib.font_manager import FontManager, fontManager
+
+    return FontManager._find_fonts_by_props(fontManager, properties)
+
+
+@contextmanager
+def _found_once() -> Iterator[None]:
+    """Font files are looked for once per style: matplotlib does it, for every family, each time it measures a text."""
+    from matplotlib.font_manager import fontManager
+
+    fontManager._find_fonts_by_props = _fonts_of
+    try:
+        yield
+    finally:
+        del fontManager._find_fonts_by_props
+
+
 @contextmanager
 def styled(stem: Path, *, width: float, height: float, layout: str | None = None) -> Iterator[Figure]:
     """An empty figure (inches) in the house style, written to stem.svg and stem.png at the end.
@@ -106,7 +125,7 @@ def styled(stem: Path, *, width: float, height: float, layout: str | None = None
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"font.family": list(families())}):
+    with matplotlib.rc_context(STYLE | {"font.family": list(families())}), _found_once():
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
