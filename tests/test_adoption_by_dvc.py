@@ -1,4 +1,4 @@
-"""`replicate adopt` with git and DVC themselves: a trial made in another clone becomes evidence that DVC calls fresh."""
+"""`replicate adopt` with git and DVC themselves: a trial from another clone becomes evidence that DVC calls fresh."""
 
 import json
 import os
@@ -22,11 +22,12 @@ out.write_text(json.dumps({"measured": {"pairs": {"gain": gain}}}))
 """
 FETCH = """
 import json, pathlib, sys
-pathlib.Path("reports/models").mkdir(parents=True, exist_ok=True)
-pathlib.Path("reports/models", sys.argv[1] + ".json").write_text(json.dumps({"id": sys.argv[1]}))
+out = pathlib.Path("reports/models", sys.argv[1] + ".json")
+out.parent.mkdir(parents=True, exist_ok=True)
+out.write_text(json.dumps({"id": sys.argv[1]}))
 """
-OWN = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b",
-       "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b", "DVC_NO_ANALYTICS": "1"}  # fmt: skip
+OWN = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
+OWN |= {f"GIT_{who}_{what}": "x@x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 def call(folder, *words) -> str:
@@ -46,8 +47,8 @@ def metrics(room: str, model: str, language: str) -> str:
 def stage(room: str) -> dict:
     out, stimuli = metrics(room, "${item.model}", "${item.language}"), "data/stimuli/${item.language}.yaml"
     deps = [stimuli, "reports/models/${item.model}.json", "measure.py"]
-    command = f"{sys.executable} measure.py {out} {stimuli}"
-    return {"cmd": command, "deps": deps, "params": ["profile", room], "outs": [{out: {"cache": False, "persist": True}}]}
+    command, outs = f"{sys.executable} measure.py {out} {stimuli}", [{out: {"cache": False, "persist": True}}]
+    return {"cmd": command, "deps": deps, "params": ["profile", room], "outs": outs}
 
 
 @pytest.fixture

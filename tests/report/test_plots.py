@@ -58,7 +58,7 @@ def test_fonts_are_looked_for_once_and_draw_the_same(tmp_path, monkeypatch):
     from matplotlib.font_manager import FontManager, fontManager
 
     asked, find = [], FontManager._find_fonts_by_props
-    monkeypatch.setattr(FontManager, "_find_fonts_by_props", lambda self, key: asked.append(hash(key)) or find(self, key))
+    monkeypatch.setattr(FontManager, "_find_fonts_by_props", lambda self, it: asked.append(hash(it)) or find(self, it))
 
     def made(folder):
         plots.article_maps(tmp_path / folder / "map", article(), "a title, n = 1")
