@@ -16,7 +16,7 @@ from replications.claims.schema import WEIGHTLESS
 from replications.errors import Refusal
 from replications.pipeline import FIGURES, room_stage, stages
 from replications.settings import Settings, load_settings
-from replications.trial import RECORD, Asked
+from replications.trial import RECORD, TrialRun
 
 CHECKED = {"code": "modules", "params": "params", "inputs": "inputs", "versions": "library versions",
            "weights": "weights"}  # fmt: skip
@@ -39,7 +39,7 @@ def adopt(model: str, language: str, room: str | None, root: Path) -> None:
     lines = {matrix for name in names if (matrix := matrices[name])}
     new = {matrix for matrix in lines if not _lined(settings, matrix, model, language)}
     corpora = _corpora(local / "layer_probing" / model / language) if new & _with_corpus(settings) else []
-    text = params_with(root / "params.yaml", Asked("", model, language), new, corpora, settings)
+    text = params_with(root / "params.yaml", TrialRun("", model, language), new, corpora, settings)
     fetched = manifests(model, settings, corpora)
     for path, tree in fetched.items():
         files.write_json(root / "reports" / path, tree)
@@ -52,9 +52,9 @@ def adopt(model: str, language: str, room: str | None, root: Path) -> None:
           "`dvc repro report` and `make test`")  # fmt: skip
 
 
-def found(local: Path, model: str, language: str, room: str | None, settings: Settings) -> list[Asked]:
+def found(local: Path, model: str, language: str, room: str | None, settings: Settings) -> list[TrialRun]:
     """The trial runs of a model and language, by room. Refuses when there is none."""
-    listed = [Asked(file.parts[-4], model, language, profile=settings.profile)
+    listed = [TrialRun(file.parts[-4], model, language, profile=settings.profile)
               for file in sorted(local.glob(f"*/{model}/{language}/{RECORD}"))]  # fmt: skip
     if room is not None and room not in [asked.room for asked in listed]:
         raise Refusal(f"{local / room / model / language} holds no run: `{_command(room, model, language)}` first")
@@ -65,8 +65,8 @@ def found(local: Path, model: str, language: str, room: str | None, settings: Se
 
 
 def whole_lines(
-    listed: list[Asked], room: str | None, matrices: Mapping[str, str | None], settings: Settings
-) -> list[Asked]:
+    listed: list[TrialRun], room: str | None, matrices: Mapping[str, str | None], settings: Settings
+) -> list[TrialRun]:
     """The runs to take: all, or those that have to come with `room`. Refuses a new line that a room has not run."""
     model, language = listed[0].model, listed[0].language
     if room is not None:
@@ -85,7 +85,7 @@ def whole_lines(
     return listed
 
 
-def check(asked: Asked, root: Path) -> None:
+def check(asked: TrialRun, root: Path) -> None:
     """Refuse a run that is not what the present code, params and inputs make."""
     target = root / places.LOCAL / Path(*asked.place)
     record = files.read_json(target / RECORD)
@@ -115,7 +115,7 @@ def manifests(model: str, settings: Settings, corpora: list[str]) -> dict[Path, 
     return made
 
 
-def params_with(file: Path, asked: Asked, matrices: set[str], corpora: list[str], settings: Settings) -> str:
+def params_with(file: Path, asked: TrialRun, matrices: set[str], corpora: list[str], settings: Settings) -> str:
     """params.yaml with a run more in some matrices, its model and its corpora. Comments and lines stay as they are."""
     text = file.read_text(encoding="utf-8")
     tree = yaml12.parse(text)
@@ -139,7 +139,7 @@ def params_with(file: Path, asked: Asked, matrices: set[str], corpora: list[str]
     return text
 
 
-def move(asked: Asked, root: Path) -> None:
+def move(asked: TrialRun, root: Path) -> None:
     """A trial's files into the evidence, whole and without its record, and its figures to those of the evidence."""
     source = root / places.LOCAL / Path(*asked.place)
     with places.replaced(root / "reports", asked.place) as fresh:
@@ -201,4 +201,4 @@ def _scalar(text: str) -> str:
 
 
 def _command(room: str, model: str, language: str) -> str:
-    return f"replicate run {Asked(room, model, language).named}"
+    return f"replicate run {TrialRun(room, model, language).named}"

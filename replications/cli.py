@@ -129,7 +129,7 @@ def run(
     folder = trial.folder(out, root)
     os.environ["TQDM_DISABLE"] = "1"  # the libraries' bars, one per patched column; the stage shows its own
     keep_freed_memory()
-    trial.measure(trial.Asked(room, model, language, device, profile), folder, root, show=_show)
+    trial.measure(trial.TrialRun(room, model, language, device, profile), folder, root, show=_show)
 
 
 @app.command()

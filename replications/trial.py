@@ -31,7 +31,7 @@ UNREAD = (".py", ".pyc", ".md")  # modules are in the digest of the code; no run
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRun:
     """What to measure, and how."""
 
     room: str
@@ -61,7 +61,7 @@ def folder(out: Path | None, root: Path) -> Path:
     return chosen
 
 
-def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None]) -> None:
+def measure(asked: TrialRun, folder: Path, root: Path, show: Callable[[Any], None]) -> None:
     """Run the stage into `folder`, then show the verdicts on this run and where it lies."""
     evidence = folder == (root / "reports").resolve()
     if evidence:
@@ -93,7 +93,7 @@ def measure(asked: Asked, folder: Path, root: Path, show: Callable[[Any], None])
         _tell(asked, rows, target, root, show)
 
 
-def account(asked: Asked, out: Path, root: Path) -> dict[str, Any]:
+def account(asked: TrialRun, out: Path, root: Path) -> dict[str, Any]:
     """What a run depends on, as run.json holds it: params, digests of code and other inputs, versions."""
     return {
         "room": asked.room, "model": asked.model, "language": asked.language, "device": asked.device,
@@ -102,14 +102,14 @@ def account(asked: Asked, out: Path, root: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def params(asked: Asked, root: Path) -> dict[str, Any]:
+def params(asked: TrialRun, root: Path) -> dict[str, Any]:
     """The sections of params.yaml that the room reads, as the profile has them."""
     stage, _ = room_stage(asked.room, _item(asked), root)
     named, known = (stage.params if stage else [asked.room]), load_settings(root).rooms
     return {name: files.rounded(room_params(name, asked.profile, root)) for name in named if name in known}
 
 
-def inputs(asked: Asked, out: Path, root: Path) -> dict[str, str]:
+def inputs(asked: TrialRun, out: Path, root: Path) -> dict[str, str]:
     """SHA-256 by path of what the stage depends on besides code and what is fetched; `out` is the run's own folder."""
     stage, _ = room_stage(asked.room, _item(asked), root)
     found: dict[str, str] = {}
@@ -139,7 +139,7 @@ def counts(rows: list[ledger.VerdictRow]) -> str:
     return ", ".join(f"{number} {verdict}" for verdict, number in numbers.items()) or "no claim is asked of this run"
 
 
-def stopped(asked: Asked, folder: Path, root: Path) -> str:
+def stopped(asked: TrialRun, folder: Path, root: Path) -> str:
     """What Ctrl-C has left, and the command that goes on."""
     from replications.catalogue import store
 
@@ -154,7 +154,7 @@ def stopped(asked: Asked, folder: Path, root: Path) -> str:
     return f"stopped; {' and '.join(kept)} are kept in {cache}, and {go} goes on from there"
 
 
-def command(asked: Asked, folder: Path, root: Path) -> str:
+def command(asked: TrialRun, folder: Path, root: Path) -> str:
     """The command that makes this run."""
     chosen = load_settings(root).profile
     options = f" --device {asked.device}" * (asked.device != "cpu") + f" --profile {asked.profile}" * (
@@ -164,7 +164,7 @@ def command(asked: Asked, folder: Path, root: Path) -> str:
     return f"replicate run {asked.named}{options}" + (f" --out {_shown(folder, root)}" if elsewhere else "")
 
 
-def _tell(asked: Asked, rows: list[ledger.VerdictRow], target: Path, root: Path, show: Callable[[Any], None]) -> None:
+def _tell(asked: TrialRun, rows: list[ledger.VerdictRow], target: Path, root: Path, show: Callable[[Any], None]) -> None:
     from replications.report.scoreboard import verdict_rows
 
     show(verdict_rows(rows, {asked.room: ledger.load_claims(asked.room, root)}))
@@ -180,7 +180,7 @@ def _tell(asked: Asked, rows: list[ledger.VerdictRow], target: Path, root: Path,
         )
 
 
-def _item(asked: Asked) -> Mapping[str, str]:
+def _item(asked: TrialRun) -> Mapping[str, str]:
     return {"model": asked.model, "language": asked.language}
 
 

@@ -54,7 +54,7 @@ def tried(here, estimate):
     """Write a trial run, with some of its record replaced; returns its folder."""
 
     def write(room, model=NEW, language="en", **other):
-        asked = trial.Asked(room, model, language)
+        asked = trial.TrialRun(room, model, language)
         folder = here.root / places.LOCAL / room / model / language
         write_json(folder / "metrics.json", {"measured": {"pairs": {"gain": estimate(2.0)}}})
         write_json(here.root / places.LOCAL / "figures" / room / model / language / "map.json", {})
@@ -142,7 +142,7 @@ def test_the_real_params_take_every_kind_of_line():
 
     file, settings = ROOT / "params.yaml", load_settings()
     made = adoption.params_with(
-        file, trial.Asked("", NEW, "no"), set(settings.matrices), ["nlp-id", "pud-de"], settings
+        file, trial.TrialRun("", NEW, "no"), set(settings.matrices), ["nlp-id", "pud-de"], settings
     )
     added = [line for line in made.splitlines() if line not in file.read_text().splitlines()]
     assert added.count("  gpt2-no: {model: gpt2, language: no}") == 4

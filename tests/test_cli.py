@@ -241,7 +241,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(calls, here, tmp_path, monkey
     monkeypatch.setenv("REPLICATIONS_CACHE", str(cache))
     sys.modules["replications.ioi.stage"].run = stopped
     go = f"`replicate run ioi --model {OTHER} --language fr --profile full`"
-    asked = trial.Asked("ioi", OTHER, "fr", "cpu", "full")
+    asked = trial.TrialRun("ioi", OTHER, "fr", "cpu", "full")
     with pytest.raises(Stopped, match=f"{go} begins again"):
         trial.measure(asked, trial.folder(None, here.root), here.root, print)
     part = cache / "shards" / f"ioi-{OTHER}-fr@0123" / "facts" / "1.safetensors"

@@ -41,7 +41,8 @@ def outcome(tmp_path, text):
     """What pytest prints of a file of tests."""
     file = tmp_path / "test_made.py"
     file.write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "running", "-rs", "--strict-markers", "-o", "markers=model: x"]
+    alone = ["--disable-plugin-autoload", "-p", "running", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *alone, "-rs", "--strict-markers", "-o", "markers=model: x"]
     paths = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(
         [*command, "--rootdir", str(tmp_path), str(file)],

@@ -1,7 +1,7 @@
 """Files of one commit of a hub repository, each checked by a hash; an interrupted download goes on where it stopped.
 
-huggingface_hub gives the addresses, the headers and the progress bar. Its own cache is not used: it starts an
-interrupted file again, and it stores what arrives before anybody has looked at it.
+huggingface_hub gives the addresses and the headers. Its own cache is not used: it starts an interrupted file again, and
+it stores what arrives before anybody has looked at it.
 """
 
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from replications import progress
 from replications.catalogue import network, store
 from replications.catalogue.entries import HubSource, weight_files
 from replications.errors import Refusal, Unavailable
@@ -128,15 +129,20 @@ class _TooMuch(Exception):  # noqa: N818  (the reason is told by who catches it)
 
 
 class _Bounded:
-    """A file that takes no more than `size` bytes: a transfer ends where it should, whatever the server sends."""
+    """A file that takes no more than `size` bytes: a transfer ends where it should, whatever the server sends.
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file, self.size = file, size
+    How far the file is counts as done in `step`, so that what was there before, and what is sent anew, counts once.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, step: progress.Step) -> None:
+        self.file, self.size, self.step = file, size, step
 
     def write(self, data: bytes) -> int:
         if self.file.tell() + len(data) > self.size:
             raise _TooMuch
-        return self.file.write(data)
+        written = self.file.write(data)
+        self.step.done = self.file.tell()
+        return written
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.file, name)
@@ -156,11 +162,11 @@ def _bring(url: str, check: _Check, cache: Path) -> Path:
 
     partial = cache / "partial" / check.partial
     partial.parent.mkdir(parents=True, exist_ok=True)
-    with open(partial, "ab") as out:
+    with open(partial, "ab") as out, progress.step(f"downloading {check.name}", check.size) as step:
         if out.tell() > check.most:
             out.truncate(0)  # more than there is: not a beginning of this file
         try:
-            network.patiently(lambda: _go_on(url, check, out), _wait_of)
+            network.patiently(lambda: _go_on(url, check, out, step), _wait_of)
         except _TooMuch:
             partial.unlink()
             said = f"expected {check.most} bytes, and more came"
@@ -173,15 +179,15 @@ def _bring(url: str, check: _Check, cache: Path) -> Path:
     return partial
 
 
-def _go_on(url: str, check: _Check, out: BinaryIO) -> None:
+def _go_on(url: str, check: _Check, out: BinaryIO, step: progress.Step) -> None:
     """Fetch what the partial file lacks."""
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers, disable_progress_bars
 
+    disable_progress_bars("huggingface_hub.http_get")  # a run shows its own, in place of every library's
     start = out.seek(0, os.SEEK_END)
-    options: dict[str, Any] = {"expected_size": check.size, "displayed_filename": check.name.rpartition("/")[2]}
-    bounded: Any = _Bounded(out, check.most)  # has what http_get uses of a file
-    http_get(url, bounded, resume_size=start, headers=build_hf_headers(), **options)
+    bounded: Any = _Bounded(out, check.most, step)  # has what http_get uses of a file
+    http_get(url, bounded, resume_size=start, headers=build_hf_headers(), expected_size=check.size)
 
 
 def _stopped(check: _Check, got: int, error: Exception) -> Refusal:

@@ -96,7 +96,7 @@ def find(tree: EvidenceTree, criterion: Criterion) -> dict[str, Estimate] | None
 
     Refuses a flaw in place of one of them.
     """
-    nodes: Mapping[str, Node | None] = {path: node(tree, path) for path in criterion.quantities}
+    nodes: Mapping[str, EvidenceNode | None] = {path: node(tree, path) for path in criterion.quantities}
     if criterion.comparison == "argmax":
         (group,) = nodes.values()
         if isinstance(group, dict):

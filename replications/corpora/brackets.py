@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from replications.corpora.edges import Target, WordSpan
 from replications.errors import Refusal
 
-Labelled = tuple[str, Span]
+LabelledSpan = tuple[str, WordSpan]
 Open = tuple[str, int, int | None]  # label, first word, place among the spans; a tag has none
 
 TOP = "TOP"
@@ -22,10 +22,10 @@ class Bracketing:
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
-    spans: tuple[tuple[str, WordSpan], ...]
+    spans: tuple[LabelledSpan, ...]
 
 
-def targets(spans: tuple[tuple[str, WordSpan], ...]) -> tuple[Target, ...]:
+def targets(spans: tuple[LabelledSpan, ...]) -> tuple[Target, ...]:
     """Constituents as in Tenney et al.: non-terminals only (no word level), with the label's category alone.
 
     "NP-SBJ=1" is an NP; the outermost bracket is TOP whatever its corpus calls it; unary chains give several targets.
@@ -40,7 +40,7 @@ def category(label: str) -> str:
 
 def columns(text: str) -> Bracketing:
     """A tree in which every word is `*`. Raises ValueError when brackets and words do not fit together."""
-    spans: list[Labelled] = []
+    spans: list[LabelledSpan] = []
     stack: list[Open] = []
     n_words = 0
     for found in _COLUMN.finditer(text):
@@ -60,7 +60,7 @@ def penn(text: str) -> Bracketing:
     """A tree in which every word has its tag. Raises ValueError on traces (-NONE-) and on brackets that do not fit."""
     words: list[str] = []
     tags: list[str] = []
-    spans: list[Labelled] = []
+    spans: list[LabelledSpan] = []
     stack: list[Open] = []
     pending = False
     for found in _PENN.finditer(text):
@@ -103,7 +103,7 @@ def penn_file(text: str, name: str) -> list[Bracketing]:
     return trees
 
 
-def _close(stack: list[Open], spans: list[Labelled], n_words: int) -> None:
+def _close(stack: list[Open], spans: list[LabelledSpan], n_words: int) -> None:
     if not stack:
         raise ValueError("a bracket closes that was not opened")
     label, start, place = stack.pop()
@@ -114,7 +114,7 @@ def _close(stack: list[Open], spans: list[Labelled], n_words: int) -> None:
     spans[place] = (label, (start, n_words))
 
 
-def _finished(spans: list[Labelled], stack: list[Open], words: tuple[str, ...], tags: tuple[str, ...]) -> Bracketing:
+def _finished(spans: list[LabelledSpan], stack: list[Open], words: tuple[str, ...], tags: tuple[str, ...]) -> Bracketing:
     if stack:
         raise ValueError(f"({stack[-1][0]} is not closed")
     if not words:

@@ -126,7 +126,7 @@ def padded(rows: Sequence[Sequence[int]], width: int, device: str) -> tuple[Int[
 
 
 @dataclass(frozen=True)
-class Twins:
+class TwinRuns:
     """What the ABC twins of n prompts write.
 
     `z` by way of averaging (`WAYS`) and layer, `mlp` by layer the mean, both by prompt and column; `states` after the
@@ -147,13 +147,13 @@ def ways(prompts: Sequence[CircuitPrompt], twins: Sequence[CircuitPrompt]) -> di
 
 
 @torch.inference_mode()
-def run_twins(stack: Stack, prompts: Sequence[CircuitPrompt], twins: Sequence[CircuitPrompt], device: str) -> Twins:
+def run_twins(stack: Stack, prompts: Sequence[CircuitPrompt], twins: Sequence[CircuitPrompt], device: str) -> TwinRuns:
     """Run the ABC twins of `twins`, of which `prompts` are some, and average them by position for every prompt.
 
     All prompts of a template and order are equally long, so that their columns correspond.
     """
     width, weights = max(len(p.ids) for p in twins), {k: w.to(device) for k, w in ways(prompts, twins).items()}
-    found = Twins({way: [] for way in weights}, [], torch.zeros(len(prompts), stack.d_model, device=device))
+    found = TwinRuns({way: [] for way in weights}, [], torch.zeros(len(prompts), stack.d_model, device=device))
     for rows in torch.arange(len(twins), device=device).split(ROWS):
         made = run(stack, *padded([twins[i].abc_ids for i in rows.tolist()], width, device), sites=("z", "mlp_out"))
         for way, by_layer in found.z.items():

@@ -44,7 +44,7 @@ ENGLISH = "en"
 
 
 @dataclass(frozen=True)
-class Text:
+class ProbedText:
     """Words by corpus, and in English places of words that are noun here and verb there; read before any model."""
 
     corpora: dict[str, Words]
@@ -65,7 +65,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         return write_run(out, tree, tables, twins.provenance | more)
 
 
-def read_text(model: str, language: str, params: Mapping[str, Any]) -> Text:
+def read_text(model: str, language: str, params: Mapping[str, Any]) -> ProbedText:
     """Step 1. Raises Unavailable when a corpus cannot be had: what is at hand must not change a number."""
     entry, places = entries.find(model), []
     corpora = {
@@ -75,7 +75,7 @@ def read_text(model: str, language: str, params: Mapping[str, Any]) -> Text:
     if language == ENGLISH:
         places = stimuli.ambiguous_places(language, source=params["sources"]["own"][ENGLISH], types=params["types"],
                                           seed=params["seed"], prefix=entry.kind == "decoder")  # fmt: skip
-    return Text(corpora, places)
+    return ProbedText(corpora, places)
 
 
 def _sources(params: Mapping[str, Any], language: str, *, multilingual: bool) -> dict[str, tuple[str, str]]:
@@ -91,7 +91,7 @@ def _sources(params: Mapping[str, Any], language: str, *, multilingual: bool) ->
     return {"main": (own, size)} | ({"parallel": (parallel, "others")} if multilingual else {})
 
 
-def measure(loaded: Loaded, text: Text, asked: Asked, kept: shards.Keep, name: str) -> Outcome:
+def measure(loaded: Loaded, text: ProbedText, asked: Asked, kept: shards.Keep, name: str) -> Outcome:
     """Every probe of one model; a layer that a killed run has finished is read, not fitted again."""
     params, trained = asked.params, name == "measured"
     seeds, separator = params["seeds" if trained else "control_seeds"], wordpieces.separator(asked.language)
@@ -171,7 +171,7 @@ def _rows(found: Activations, places: list[Place]) -> tuple[NDArray, NDArray, ND
     return own[able], own[able] - 1, able
 
 
-def _digest(text: Text) -> str:
+def _digest(text: ProbedText) -> str:
     words = [[w.sentences, {k: v.tolist() for k, v in w.labels.items()}] for w in text.corpora.values()]
     return hashlib.sha256((json.dumps(words) + repr(text.places)).encode()).hexdigest()
 

@@ -103,6 +103,25 @@ def _fonts() -> tuple[Any, ...]:
     return get_font(findfont("DejaVu Sans")), *(get_font(file) for file in font_files())
 
 
+@cache
+def _fonts_of(properties: Any) -> list[str]:
+    from matplotlib.font_manager import FontManager, fontManager
+
+    return FontManager._find_fonts_by_props(fontManager, properties)
+
+
+@contextmanager
+def _found_once() -> Iterator[None]:
+    """Font files are looked for once per style: matplotlib does it, for every family, each time it measures a text."""
+    from matplotlib.font_manager import fontManager
+
+    fontManager._find_fonts_by_props = _fonts_of
+    try:
+        yield
+    finally:
+        del fontManager._find_fonts_by_props
+
+
 @contextmanager
 def styled(
     stem: Path, *, width: float, height: float, layout: Literal["constrained"] | None = None
@@ -115,7 +134,7 @@ def styled(
     from matplotlib.figure import Figure
 
     style: Any = STYLE | {"font.family": list(families())}  # matplotlib's types list every key by name
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(style), _found_once():
         figure = Figure(figsize=(width, height), layout=layout)
         yield figure
         for suffix, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):

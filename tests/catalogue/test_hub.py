@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from replications import progress
 from replications.catalogue import sources
 from replications.errors import Refusal, Unavailable
 
@@ -27,6 +28,28 @@ def test_hub_files_arrive_under_their_hash_and_are_fetched_once(serve, cache, ti
         assert sources.fetch(entry) == fetched
         assert hub.sent == []
         assert capsys.readouterr().err == ""
+
+
+def test_a_download_says_how_far_it_is_whatever_becomes_of_the_libraries_bars(serve, cache, tiny, monkeypatch):
+    """`replicate run` turns those off, and half a gigabyte is minutes; what a partial file holds is done already."""
+    shown, large = [], os.urandom(1 << 20) * 24
+    contents = {"model.safetensors": large, "config.json": b"{}"}
+
+    class Watched(progress.Step):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "done" and value and "config" not in self.doing:
+                shown.append((self.doing, self.total, value))
+
+    monkeypatch.setattr(progress, "Step", Watched)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    serve(contents)
+    partial = cache / "partial" / tiny.sha(large)
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(large[: 5 << 20])
+    sources.fetch(tiny.make_entry(tiny.hub_source(contents)))
+    assert {(doing, total) for doing, total, _ in shown} == {("downloading someone/tiny/model.safetensors", len(large))}
+    assert [done for *_, done in shown] == [15 << 20, 24 << 20]
 
 
 def test_an_unpinned_revision_is_taken_from_one_commit(serve, tiny):

@@ -15,28 +15,39 @@ from replications.models import twins
 from replications.probing import threads
 
 
-@pytest.fixture
-def ready(monkeypatch, tmp_path):
-    """Run the stage on a tiny model of a family: ready(family, languages, language)."""
-    monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(stimuli, "load_task", made_up.tagged)
-    monkeypatch.setattr(stimuli, "noun_verb", made_up.ambiguous)
-    monkeypatch.setattr(stimuli, "sources", made_up.sources)
-    monkeypatch.setattr(stage, "room_params", lambda *_: made_up.PARAMS)
+def in_small(patch, folder):
+    """Run the stage on a tiny model of a family, in `folder`: ready(family, languages, language)."""
+    patch.setenv("REPLICATIONS_CACHE", str(folder / "cache"))
+    patch.setattr(stimuli, "load_task", made_up.tagged)
+    patch.setattr(stimuli, "noun_verb", made_up.ambiguous)
+    patch.setattr(stimuli, "sources", made_up.sources)
+    patch.setattr(stage, "room_params", lambda *_: made_up.PARAMS)
 
     def run(family="llama", languages=("en",), language="en"):
         model = made_up.loaded(family, languages)
-        monkeypatch.setattr(twins, "load_model", lambda *_, **__: model)
-        monkeypatch.setattr(stage.entries, "find", lambda _: model.entry)
-        out = tmp_path / "reports" / "layer_probing" / "tiny" / language
+        patch.setattr(twins, "load_model", lambda *_, **__: model)
+        patch.setattr(stage.entries, "find", lambda _: model.entry)
+        out = folder / "reports" / "layer_probing" / "tiny" / language
         stage.run(model="tiny", language=language, device="cpu", profile="default", out=out)
         return out
 
     return run
 
 
-def test_a_decoder_in_english_gives_whole_evidence(ready, tmp_path):
-    out = ready()
+@pytest.fixture
+def ready(monkeypatch, tmp_path):
+    return in_small(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory):
+    """Folder of a run on a decoder in English."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield in_small(patch, tmp_path_factory.mktemp("english"))()
+
+
+def test_a_decoder_in_english_gives_whole_evidence(english, tmp_path):
+    out = english
     assert drawn.files(out) == drawn.evidence("curves", "sentences")
     assert drawn.draw("layer_probing", out, tmp_path) == drawn.pictures("series", "noun_verb", "use")
     evidence = read_evidence(out / "metrics.json")
@@ -51,8 +62,8 @@ def test_a_decoder_in_english_gives_whole_evidence(ready, tmp_path):
     assert told["counts"]["minimal_pair"] == {"words": 38, "words_lost_by_the_tokenizer": 0}
 
 
-def test_curves_and_sentences_are_tidy(ready):
-    out = ready()
+def test_curves_and_sentences_are_tidy(english):
+    out = english
     curves = pd.read_csv(out / "tables" / "curves.csv")
     assert set(curves["weights"]) == {"measured", "control"}
     one = curves[(curves["weights"] == "measured") & (curves["task"] == "pos") & (curves["series"] == "accuracy")]
@@ -106,14 +117,13 @@ def test_a_parallel_treebank_that_cannot_be_had_stops_the_run(ready, monkeypatch
         ready(languages=("en", "fr"))
 
 
-def test_the_same_run_writes_the_same_bytes(ready):
-    first = {path.name: path.read_bytes() for path in ready().rglob("*.*")}
+def test_the_same_run_writes_the_same_bytes(english, ready):
+    first = {path.name: path.read_bytes() for path in english.rglob("*.*")}
     assert first == {path.name: path.read_bytes() for path in ready().rglob("*.*")}
 
 
-def test_a_killed_run_goes_on_with_the_next_layer(ready, monkeypatch):
+def test_a_killed_run_goes_on_with_the_next_layer(english, ready, monkeypatch):
     monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 1)  # one layer after another
-    whole = (ready() / "metrics.json").read_bytes()
     done, real = [], probe_series.probe_layer
 
     def killed_at_the_third(*args):
@@ -126,7 +136,7 @@ def test_a_killed_run_goes_on_with_the_next_layer(ready, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ready()
     monkeypatch.setattr(probe_series, "probe_layer", lambda *args: done.append(2) or real(*args))
-    assert (ready() / "metrics.json").read_bytes() == whole
+    assert (ready() / "metrics.json").read_bytes() == (english / "metrics.json").read_bytes()
     assert done == [1, 1] + [2] * 6  # two layers of the trained model were there; four each are needed
 
 

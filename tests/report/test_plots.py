@@ -1,5 +1,6 @@
 """Figures: the same numbers give the same bytes, and what is blank is drawn blank."""
 
+import contextlib
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -50,6 +51,27 @@ def test_same_numbers_same_bytes(tmp_path, suffix):
         plots.role_curves(tmp_path / name / "roles", curves(), "a title")
         written.append([(tmp_path / name / f"{stem}{suffix}").read_bytes() for stem in ("map", "roles")])
     assert written[0] == written[1]
+
+
+def test_fonts_are_looked_for_once_and_draw_the_same(tmp_path, monkeypatch):
+    """Half of drawing went into asking for 22 families at each measurement of each text."""
+    from matplotlib.font_manager import FontManager, fontManager
+
+    asked, find = [], FontManager._find_fonts_by_props
+    monkeypatch.setattr(FontManager, "_find_fonts_by_props", lambda self, it: asked.append(hash(it)) or find(self, it))
+
+    def made(folder):
+        plots.article_maps(tmp_path / folder / "map", article(), "a title, n = 1")
+        return {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+
+    plots._fonts_of.cache_clear()
+    once = made("once")
+    assert 0 < len(asked) == len(set(asked))
+    assert "_find_fonts_by_props" not in vars(fontManager)
+    monkeypatch.setattr(plots, "_found_once", contextlib.nullcontext)
+    asked.clear()
+    assert made("each time") == once
+    assert len(asked) > 5 * len(set(asked))
 
 
 def test_blank_cells_are_not_drawn_as_zero(tmp_path):
