@@ -164,7 +164,9 @@ def command(asked: TrialRun, folder: Path, root: Path) -> str:
     return f"replicate run {asked.named}{options}" + (f" --out {_shown(folder, root)}" if elsewhere else "")
 
 
-def _tell(asked: TrialRun, rows: list[ledger.VerdictRow], target: Path, root: Path, show: Callable[[Any], None]) -> None:
+def _tell(
+    asked: TrialRun, rows: list[ledger.VerdictRow], target: Path, root: Path, show: Callable[[Any], None]
+) -> None:
     from replications.report.scoreboard import verdict_rows
 
     show(verdict_rows(rows, {asked.room: ledger.load_claims(asked.room, root)}))

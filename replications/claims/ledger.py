@@ -92,7 +92,7 @@ def verdicts(root: Path = ROOT, findings: FindingsByRun | None = None) -> list[V
     that cannot be judged on a run, for want of a quantity or of whole evidence, gets a row that says why. `findings`
     lend their reasons where their verdicts stand; those on record if None.
     """
-    listed, rows = all_claims(root), list[Row]()
+    listed, rows = all_claims(root), list[VerdictRow]()
     recorded = all_findings(root) if findings is None else findings
     for room, claims in listed.items():
         evidence = room_evidence(room, root)
@@ -104,7 +104,7 @@ def verdicts(root: Path = ROOT, findings: FindingsByRun | None = None) -> list[V
 def run_verdicts(room: str, file: Path, root: Path = ROOT) -> list[VerdictRow]:
     """The rows of `verdicts` about one run, from its <room>/<model>/<language>/metrics.json, wherever that lies."""
     place = file.parts[-3], file.parts[-2]
-    evidence: dict[Place, Evidence | Refusal] = {place: read_evidence(file, root)}
+    evidence: dict[ModelLanguage, Evidence | Refusal] = {place: read_evidence(file, root)}
     recorded = load_findings(room, root)
     rows = (row for claim in load_claims(room, root) for row in _claim_rows(claim, room, evidence, recorded, root))
     return [_writable(row) for row in rows if (row["model"], row["language"]) == place]

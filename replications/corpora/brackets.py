@@ -114,7 +114,9 @@ def _close(stack: list[Open], spans: list[LabelledSpan], n_words: int) -> None:
     spans[place] = (label, (start, n_words))
 
 
-def _finished(spans: list[LabelledSpan], stack: list[Open], words: tuple[str, ...], tags: tuple[str, ...]) -> Bracketing:
+def _finished(
+    spans: list[LabelledSpan], stack: list[Open], words: tuple[str, ...], tags: tuple[str, ...]
+) -> Bracketing:
     if stack:
         raise ValueError(f"({stack[-1][0]} is not closed")
     if not words:

@@ -81,7 +81,7 @@ def probe_all(
     return {name: outcome for name, (outcome, _) in made.items()}, {name: counts for name, (_, counts) in made.items()}
 
 
-def load_tasks(params: dict[str, Any], language: str) -> tuple[dict[str, EdgeTask], dict[str, str]]:
+def load_tasks(params: Mapping[str, Any], language: str) -> tuple[dict[str, EdgeTask], dict[str, str]]:
     """Tasks that can be had here, made small; and for each of the others the reason. Refuses when none can be had.
 
     Which corpus a task is read from is in params.yaml: what else a machine happens to have must not change a number.
@@ -90,7 +90,7 @@ def load_tasks(params: dict[str, Any], language: str) -> tuple[dict[str, EdgeTas
     for name, source in sources.items():
         try:
             task, partner = load_task(name, language, source=source), (params["drawn_with"] or {}).get(name)
-            other = load_task(partner, language, source=sources[partner]) if partner in sources else task
+            other = load_task(partner, language, source=sources[partner]) if partner and partner in sources else task
             tasks[name] = made_small(task, other, params)
         except Unavailable as reason:
             unavailable[name] = str(reason)
@@ -99,7 +99,7 @@ def load_tasks(params: dict[str, Any], language: str) -> tuple[dict[str, EdgeTas
     return tasks, unavailable
 
 
-def made_small(task: EdgeTask, partner: EdgeTask, params: dict[str, Any]) -> EdgeTask:
+def made_small(task: EdgeTask, partner: EdgeTask, params: Mapping[str, Any]) -> EdgeTask:
     """A task as small as the profile says: drawn among short sentences in which `partner` has a target, too."""
     sizes = {split: params[f"n_{split}"] for split in task.splits}
     if None in sizes.values():
@@ -112,7 +112,7 @@ def made_small(task: EdgeTask, partner: EdgeTask, params: dict[str, Any]) -> Edg
     return subsample(replace(task, splits=splits), **sizes, seed=params["seed"])
 
 
-def lineup(layers: int, params: dict[str, Any]) -> list[Probe]:
+def lineup(layers: int, params: Mapping[str, Any]) -> list[Probe]:
     """All probes of a task: depths and seeds, the random twin at fewer depths, and shuffled labels at full depth."""
     first, depths = params["seed"], spaced(layers, params["depths"])
     trained = [Probe(depth, first + seed) for seed in range(params["seeds"]) for depth in depths]

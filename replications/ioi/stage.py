@@ -28,7 +28,7 @@ from replications.ioi.stimuli import Prompt
 from replications.models.load import Loaded, encoder
 from replications.models.twins import measure_twins
 from replications.settings import room_params
-from replications.stimuli.language import Stimuli, load_stimuli
+from replications.stimuli.language import LanguageStimuli, load_stimuli
 
 ROOM = "ioi"
 
@@ -53,7 +53,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     return write_run(out, trees(found, plan, asked.draws), tables, twins.provenance | {"dropped": plan.dropped})
 
 
-def prepare(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> Plan:
+def prepare(loaded: Loaded, text: LanguageStimuli, params: Mapping[str, Any]) -> Plan:
     """Step 1."""
     n, seed = params["n_prompts"], params["seed"]
     made = stimuli.build_prompts(text.ioi, encoder(loaded), prefix=text.answer_prefix, n=n, seed=seed)

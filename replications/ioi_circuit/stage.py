@@ -119,12 +119,10 @@ def control(twin: Loaded, plan: Plan, params: Mapping[str, Any]) -> dict[str, Fi
 def _measure_all(
     loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], kept: shards.Keep, weights: str
 ) -> dict[str, Findings]:
-    return {
-        name: one_set.measure(
-            loaded, made, params, lambda part, make, of=f"{weights}/{name}": kept(f"{of}/{part}", make)
-        )
-        for name, made in sets.items()
-    }
+    def named(name: str) -> shards.Keep:
+        return lambda part, make: kept(f"{weights}/{name}/{part}", make)
+
+    return {name: one_set.measure(loaded, made, params, named(name)) for name, made in sets.items()}
 
 
 def trees(found: Mapping[str, Found], place: tuple[str, str], draws: Mapping[str, int]) -> dict[str, Any]:
@@ -152,7 +150,7 @@ def frames(found: Mapping[str, Found], draws: Mapping[str, int]) -> dict[str, pd
     return {
         "classes": tables.class_table(first["measured"]),
         "heads": by_weights(first, tables.head_table),
-        "lens": by_weights(first, partial(tables.lens_table, **draws)),
+        "lens": by_weights(first, lambda findings: tables.lens_table(findings, **draws)),
         "prompts": tables.prompt_table(first["measured"]),
         "attention": tables.attention_table(first["measured"]),
     }

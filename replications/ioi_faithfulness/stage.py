@@ -121,7 +121,7 @@ def _named_more(loaded: Loaded, plan: Plan, asked: Asked, weights: str) -> dict[
     stack = Stack(loaded.hf_model)
     return {
         kind: adversarial.arrays(plan.kept(
-            f"adversarial/{weights}/{kind}", lambda ids=ids: adversarial.behaviour(stack, ids, answers, asked.device)
+            f"adversarial/{weights}/{kind}", partial(adversarial.behaviour, stack, ids, answers, asked.device)
         ))
         for kind, ids in rows.items()
     }  # fmt: skip

@@ -63,7 +63,7 @@ class Outcome:
         return cls({}, {}, {}, {}, {}, seeds, {})
 
 
-def of(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame]:
+def of(outcome: Outcome, params: Mapping[str, Any]) -> tuple[Branch, pd.DataFrame]:
     """Estimates, and a frame task, series, layer, value, ci_low, ci_high, n of the same curves."""
     tree: Branch = {}
     frames = []
@@ -110,7 +110,9 @@ def _sentences(outcome: Outcome) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _treebank(found: Arrays, held: Held, seeds: int, params: dict[str, Any]) -> tuple[Branch, dict[str, pd.DataFrame]]:
+def _treebank(
+    found: Arrays, held: Held, seeds: int, params: Mapping[str, Any]
+) -> tuple[Branch, dict[str, pd.DataFrame]]:
     sampled = quantities.resampling(held.test_sentences, seeds, resamples=params["resamples"], seed=params["seed"])
     tree, frames = {}, {}
     for task, labels in held.words.labels.items():
@@ -158,7 +160,7 @@ def _below(found: Arrays, sampled: Resampling) -> dict[str, Any]:
     return stats.interval(pos - deps, sampled.n)
 
 
-def _bits(own: Arrays, held: Held, n_classes: int, params: dict[str, Any]) -> tuple[Branch, dict[str, Array]]:
+def _bits(own: Arrays, held: Held, n_classes: int, params: Mapping[str, Any]) -> tuple[Branch, dict[str, Array]]:
     sentences = held.words.sentence[held.keep][held.train]
     sampled = quantities.resampling(sentences, 1, resamples=params["resamples"], seed=params["seed"])
     bits, control = (sampled.means(own[f"{row}.bits"][:, None]) for row in ("task", "control"))
@@ -166,7 +168,7 @@ def _bits(own: Arrays, held: Held, n_classes: int, params: dict[str, Any]) -> tu
     return tree, {"bits": bits, "bits, control task": control}
 
 
-def _pair(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame]:
+def _pair(outcome: Outcome, params: Mapping[str, Any]) -> tuple[Branch, pd.DataFrame]:
     """Noun against verb on the test types; the layer of the article's sentences is chosen on the dev types."""
     pair, n = outcome.pair, len(outcome.types["test"])
     seeds = pair["test.task"].shape[1]
@@ -201,7 +203,7 @@ def _article(verb: NDArray[Any], sampled: Resampling, chosen: int) -> tuple[Bran
     return tree, {"P(verb), water as noun": noun, "P(verb), water as verb": as_verb}
 
 
-def _use(outcome: Outcome, params: dict[str, Any]) -> tuple[Branch, pd.DataFrame]:
+def _use(outcome: Outcome, params: Mapping[str, Any]) -> tuple[Branch, pd.DataFrame]:
     """Nats lost by each removal, over its random control, of log P(word) and of the log odds of the word's class.
 
     Curves stand at the edited layers.

@@ -104,7 +104,7 @@ def _fonts() -> tuple[Any, ...]:
 
 
 @cache
-def _fonts_of(properties: Any) -> list[str]:
+def _fonts_of(properties: Any) -> Any:
     from matplotlib.font_manager import FontManager, fontManager
 
     return FontManager._find_fonts_by_props(fontManager, properties)
@@ -113,13 +113,14 @@ def _fonts_of(properties: Any) -> list[str]:
 @contextmanager
 def _found_once() -> Iterator[None]:
     """Font files are looked for once per style: matplotlib does it, for every family, each time it measures a text."""
-    from matplotlib.font_manager import fontManager
+    from matplotlib import font_manager
 
-    fontManager._find_fonts_by_props = _fonts_of
+    manager: Any = font_manager.fontManager  # a method of its class, and private: types know nothing of this
+    manager._find_fonts_by_props = _fonts_of
     try:
         yield
     finally:
-        del fontManager._find_fonts_by_props
+        del manager._find_fonts_by_props
 
 
 @contextmanager

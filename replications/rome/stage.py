@@ -26,9 +26,9 @@ from replications.evidence.run import Asked, by_weights, write_run
 from replications.models.load import Loaded, encoder
 from replications.models.twins import measure_twins
 from replications.rome import quantities, stimuli
-from replications.rome.stimuli import Fact, Pair
+from replications.rome.stimuli import LandmarkFact, Pair
 from replications.settings import room_params
-from replications.stimuli.language import Stimuli, load_stimuli
+from replications.stimuli.language import LanguageStimuli, load_stimuli
 
 ROOM = "rome"
 Measured = tuple[Result, list[bool]]  # the pairs patched, and per fact whether it is known
@@ -40,7 +40,7 @@ class Plan:
 
     pairs: list[Pair]
     patched: list[int]
-    facts: list[Fact]
+    facts: list[LandmarkFact]
     dropped: dict[str, int]
 
 
@@ -55,7 +55,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     return write_run(out, trees(found, plan, asked.draws), tables, twins.provenance | {"dropped": plan.dropped})
 
 
-def prepare(loaded: Loaded, text: Stimuli, params: Mapping[str, Any]) -> Plan:
+def prepare(loaded: Loaded, text: LanguageStimuli, params: Mapping[str, Any]) -> Plan:
     """Step 1."""
     made = stimuli.build_pairs(text.location, encoder(loaded), prefix=text.answer_prefix, seed=params["seed"])
     patched = min(params["n_patched"] or len(made.pairs), len(made.pairs))

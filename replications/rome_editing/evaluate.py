@@ -13,7 +13,7 @@ from torch import Tensor
 
 from replications.evidence.stats import Array
 from replications.rome_editing.edits import rank_one, spread
-from replications.rome_editing.packed import Base, PackedModel
+from replications.rome_editing.packed import PackedModel, Unedited
 from replications.rome_editing.rows import Pick, Row
 from replications.rome_editing.stimuli import Task
 
@@ -56,7 +56,7 @@ class Sheet:
         return [row for task in self.tasks for row in task.rows]
 
     @cached_property
-    def base(self) -> Base:
+    def base(self) -> Unedited:
         """The unedited run of all rows."""
         return self.model.record(self.rows, [self.layer])
 

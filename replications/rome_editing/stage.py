@@ -40,11 +40,17 @@ ROOM = "rome_editing"
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured on one set of weights; damage and rewrites by layer on the trained ones only."""
+    """What was measured on either set of weights."""
 
     lists: dict[str, Edited]
-    damage: Damage | None = None
-    rewrites: Array | None = None
+
+
+@dataclass(frozen=True)
+class FoundOnTrained(Found):
+    """What was measured on the trained weights: also damage, and rewrites by layer."""
+
+    damage: Damage
+    rewrites: Array
 
 
 def run(*, model: str, language: str, device: str, profile: str, out: Path) -> dict[str, Any]:
@@ -61,17 +67,17 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
             asked, partial(prepare, model=model, language=language, table=table, traces=traced, params=params),
             partial(measure, params=params, kept=kept), partial(control, params=params, kept=kept),
         )  # fmt: skip
-        tree = trees(twins.by_weights, twins.plan, asked.draws)
-        tables = frames(twins.by_weights, tree, twins.plan, asked.draws)
+        tree = trees(twins.measured, twins.control, twins.plan, asked.draws)
+        tables = frames(twins.measured, twins.control, tree, twins.plan, asked.draws)
         return write_run(out, tree, tables, twins.provenance | twins.plan.account)
 
 
-def measure(loaded: Loaded, plan: Plan, params: Params, kept: Keep) -> Found:
+def measure(loaded: Loaded, plan: Plan, params: Params, kept: Keep) -> FoundOnTrained:
     """Steps 2 to 5."""
     editor = _editor(loaded, plan, plan.compared, params, kept, "measured")
     lists = {name: edit_all(editor, tasks, plan.layer, name) for name, tasks in plan.lists.items()}
     harmed = damage(editor, lists["facts"], plan.held_out)
-    return Found(lists, harmed, rewrites_by_layer(editor, lists["facts"], len(plan.traced), plan.compared))
+    return FoundOnTrained(lists, harmed, rewrites_by_layer(editor, lists["facts"], len(plan.traced), plan.compared))
 
 
 def control(twin: Loaded, plan: Plan, params: Params, kept: Keep) -> Found:
@@ -90,9 +96,9 @@ def _fact_files(language: str) -> list[Path]:
     return [DATA / "facts" / f"{language}.{suffix}" for suffix in ("yaml", "csv")]
 
 
-def trees(found: Mapping[str, Found], plan: Plan, draws: Mapping[str, int]) -> dict[str, Any]:
+def trees(best: FoundOnTrained, twin: Found, plan: Plan, draws: Mapping[str, int]) -> dict[str, Any]:
     """`measured` and `control` of metrics.json."""
-    best, made = found["measured"], {name: evidence.tree(one.lists, draws) for name, one in found.items()}
+    made = {"measured": evidence.tree(best.lists, draws), "control": evidence.tree(twin.lists, draws)}
     made["measured"] |= evidence.damage_tree(best.lists["facts"], best.damage, draws)
     made["measured"]["layers"] = layer_choice.quantities(
         best.rewrites, plan.traced, plan.compared, plan.layer, **draws
@@ -101,12 +107,12 @@ def trees(found: Mapping[str, Found], plan: Plan, draws: Mapping[str, int]) -> d
 
 
 def frames(
-    found: Mapping[str, Found], tree: Mapping[str, Any], plan: Plan, draws: Mapping[str, int]
+    best: FoundOnTrained, twin: Found, tree: Mapping[str, Any], plan: Plan, draws: Mapping[str, int]
 ) -> dict[str, pd.DataFrame]:
     """The tidy tables by name of their CSV."""
-    best, rewrite = found["measured"], tree["measured"]["layers"]["rewrite"]
+    rewrite = tree["measured"]["layers"]["rewrite"]
     return {
-        "edits": evidence.edit_table({name: one.lists for name, one in found.items()}),
+        "edits": evidence.edit_table({"measured": best.lists, "control": twin.lists}),
         "scores": evidence.score_table(tree),
         "layers": evidence.layer_table(best.lists["facts"], best.rewrites, plan.traced, plan.compared),
         "layer_curves": evidence.curve_table(rewrite, plan.traced, plan.compared, draws),

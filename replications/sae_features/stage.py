@@ -56,10 +56,10 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     """
     asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
     learned = room_params(LEARNED, profile)
-    of_run = {"asked": asked, "learned": learned, "profile": profile}
     twins = measure_twins(
-        asked, partial(prepare, asked=asked, learned=learned), partial(measure, **of_run), partial(control, **of_run),
-        seed=learned["seed"],
+        asked, partial(prepare, asked=asked, learned=learned),
+        partial(measure, asked=asked, learned=learned, profile=profile),
+        partial(control, asked=asked, learned=learned, profile=profile), seed=learned["seed"],
     )  # fmt: skip
     taken, found = twins.plan.taken, {weights: one.sites for weights, one in twins.by_weights.items()}
     trees = {weights: quantities.tree(part, taken, asked.draws) for weights, part in found.items()}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
     tangled = make_truth(G, D, seed, correlated=True)
     related = _train(tangled, [CORRELATED_RATIO * G], "correlated", params, kept, device, checkpoints)
     directions = recovery.controls(truth, list(grid), seed)
-    toys = [kept(f"article/{number}", lambda at=seed + number: article.make(at, recipe))
+    toys = [kept(f"article/{number}", partial(article.make, seed + number, recipe))
             for number in progress.watched(range(params["article_toys"]), "the article's toys")]  # fmt: skip
     return {
         **_recovered(truth, grid),

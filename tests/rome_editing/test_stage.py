@@ -55,13 +55,10 @@ def room(request, tmp_path_factory):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     loaded = SimpleNamespace(hf_model=model)
     asked = Asked(stage.ROOM, "tiny", "en", "cpu", PARAMS, out)
-    found = {
-        "measured": stage.measure(loaded, plan(), PARAMS, kept),
-        "control": stage.control(loaded, plan(), PARAMS, kept),
-    }
+    found = stage.measure(loaded, plan(), PARAMS, kept), stage.control(loaded, plan(), PARAMS, kept)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    tree = stage.trees(found, plan(), asked.draws)
-    write_run(out, tree, stage.frames(found, tree, plan(), asked.draws), {"seed": 0, "layer": plan().layer})
+    tree = stage.trees(*found, plan(), asked.draws)
+    write_run(out, tree, stage.frames(*found, tree, plan(), asked.draws), {"seed": 0, "layer": plan().layer})
     return tree, out, shelf
 
 
