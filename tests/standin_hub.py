@@ -42,82 +42,86 @@ class Hub:
         return self.hashes[data]
 
 
-def handler(hub: Hub):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers for the hub that a subclass names, as the real one does."""
 
-        def log_message(self, *_):
-            pass
+    hub: Hub
+    protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self):
-            self.answer(body=False)
+    def log_message(self, *_):
+        pass
 
-        def do_GET(self):
-            self.answer(body=True)
+    def do_HEAD(self):
+        self.answer(body=False)
 
-        def answer(self, body: bool):
-            kind, _, name = self.path.rpartition("/")
-            at_cdn = kind == "/cdn"
-            if trouble := (hub.trouble_at_cdn if at_cdn else hub.trouble).get(name):
-                return self.misbehave(trouble.pop(0))
-            if hub.moved and not at_cdn and not kind.startswith("/new"):
-                return self.reply(307, {"Location": f"/new{self.path}"})
-            if name not in hub.files:
-                return self.reply(404, {"X-Error-Code": "EntryNotFound"})
-            data, etag = hub.files[name], hub.etag(name)
-            headers = {"X-Repo-Commit": hub.commit, "ETag": f'"{etag}"'}
-            if at_cdn:
-                return self.content(name, hub.says.get(name, data))
-            if len(data) > LARGE:
-                linked = {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(data))}
-                xet = {"X-Xet-Hash": etag, "Link": f'<{hub.url}/api/xet-read-token>; rel="xet-auth"'}
-                return self.reply(302, headers | linked | xet | {"Location": f"{hub.cdn}/cdn/{name}"})
-            if body:
-                return self.content(name, hub.says.get(name, data), headers)
-            size = {"Content-Length": str(len(data))} if hub.states_sizes else {}
-            return self.reply(200, headers | size, length=False)
+    def do_GET(self):
+        self.answer(body=True)
 
-        def misbehave(self, how):
+    def answer(self, body: bool):
+        kind, _, name = self.path.rpartition("/")
+        at_cdn = kind == "/cdn"
+        if trouble := (self.hub.trouble_at_cdn if at_cdn else self.hub.trouble).get(name):
+            return self.misbehave(trouble.pop(0))
+        if self.hub.moved and not at_cdn and not kind.startswith("/new"):
+            return self.reply(307, {"Location": f"/new{self.path}"})
+        if name not in self.hub.files:
+            return self.reply(404, {"X-Error-Code": "EntryNotFound"})
+        data, etag = self.hub.files[name], self.hub.etag(name)
+        headers = {"X-Repo-Commit": self.hub.commit, "ETag": f'"{etag}"'}
+        if at_cdn:
+            return self.content(name, self.hub.says.get(name, data))
+        if len(data) > LARGE:
+            linked = {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(data))}
+            xet = {"X-Xet-Hash": etag, "Link": f'<{self.hub.url}/api/xet-read-token>; rel="xet-auth"'}
+            return self.reply(302, headers | linked | xet | {"Location": f"{self.hub.cdn}/cdn/{name}"})
+        if body:
+            return self.content(name, self.hub.says.get(name, data), headers)
+        size = {"Content-Length": str(len(data))} if self.hub.states_sizes else {}
+        return self.reply(200, headers | size, length=False)
+
+    def misbehave(self, how):
+        self.close_connection = True
+        if how == "stall":
+            time.sleep(2)
+        elif how == "garbage":
+            self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        else:
+            header = {"Retry-After": self.hub.retry_after} if self.hub.retry_after else {}
+            self.reply(how, header | {"Connection": "close"})
+
+    def content(self, name: str, data: bytes, headers=()):
+        span = self.headers.get("Range")
+        self.hub.sent.append((name, span))
+        start = int(span.removeprefix("bytes=").rstrip("-")) if span else 0
+        status = 206 if span else 200
+        total = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if span else {}
+        self.reply(status, dict(headers) | total | {"Content-Length": str(len(data) - start)}, length=False)
+        end = self.hub.stall_after if self.hub.stall_after is not None and len(data) > LARGE else len(data)
+        if self.hub.gate is not None and len(data) > LARGE:
+            self.hub.gate.wait(60)
+        for at in range(start, end, BLOCK):
+            self.wfile.write(data[at : min(at + BLOCK, end)])
+        if end < len(data):
+            self.wfile.flush()
+            time.sleep(60)
+
+    def reply(self, status: int, headers: dict[str, str], length: bool = True):
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        if length:
+            self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:  # a client that has heard enough
             self.close_connection = True
-            if how == "stall":
-                time.sleep(2)
-            elif how == "garbage":
-                self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
-            else:
-                header = {"Retry-After": hub.retry_after} if hub.retry_after else {}
-                self.reply(how, header | {"Connection": "close"})
 
-        def content(self, name: str, data: bytes, headers=()):
-            span = self.headers.get("Range")
-            hub.sent.append((name, span))
-            start = int(span.removeprefix("bytes=").rstrip("-")) if span else 0
-            status = 206 if span else 200
-            total = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if span else {}
-            self.reply(status, dict(headers) | total | {"Content-Length": str(len(data) - start)}, length=False)
-            end = hub.stall_after if hub.stall_after is not None and len(data) > LARGE else len(data)
-            if hub.gate is not None and len(data) > LARGE:
-                hub.gate.wait(60)
-            for at in range(start, end, BLOCK):
-                self.wfile.write(data[at : min(at + BLOCK, end)])
-            if end < len(data):
-                self.wfile.flush()
-                time.sleep(60)
 
-        def reply(self, status: int, headers: dict[str, str], length: bool = True):
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            if length:
-                self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def handle(self):
-            try:
-                super().handle()
-            except ConnectionError:  # a client that has heard enough
-                self.close_connection = True
-
-    return Handler
+def handler(hub: Hub) -> type[Handler]:
+    return type("HandlerOfOne", (Handler,), {"hub": hub})
 
 
 @contextmanager
