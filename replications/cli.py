@@ -26,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+new = typer.Typer(no_args_is_help=True)
+app.add_typer(new, name="new", help="Write the furniture of something that is added.")
 
 RoomOption = Annotated[str | None, typer.Option(help="Only this replication, for example ioi.")]
 ModelOption = Annotated[str | None, typer.Option(help="Only this model, by its catalogue id.")]
@@ -191,8 +193,8 @@ def draw(
     sys.exit(int(bool(failed)))
 
 
-@app.command()
-def new(
+@new.command("room")
+def new_room(
     room: Annotated[str, typer.Argument(help="Name of the replication, for example ioi_circuit.")],
     runs: Annotated[str | None, typer.Option(help="Matrix of params.yaml; none if no weights are needed.")] = None,
 ) -> None:

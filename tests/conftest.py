@@ -9,7 +9,7 @@ import pytest
 
 from replications.settings import DATA
 
-pytest_plugins = ["running", "tiny_hub", "opening"]
+pytest_plugins = ["running", "tiny_hub", "opening", "small_corpora"]
 
 RUNS = {
     "smol-en": {"model": "smollm2-135m", "language": "en"},

@@ -47,7 +47,7 @@ def shell(scratch, tmp_path, monkeypatch):
 
 
 def test_an_empty_room_has_all_its_furniture(shell):
-    written = shell("replications.cli", "new", "some_room").splitlines()
+    written = shell("replications.cli", "new", "room", "some_room").splitlines()
     assert "replications/some_room/stage.py" in written
     assert "data/claims/some_room.yaml" in written
     assert "1 reproduced" in shell("replications.cli", "run", "some_room", "--out", "reports")
@@ -62,7 +62,7 @@ def test_an_empty_room_has_all_its_furniture(shell):
 
 
 def test_a_room_on_models_is_a_stage_for_each_run_of_its_matrix(scratch, shell):
-    shell("replications.cli", "new", "deep_room", "--runs", "long_runs")
+    shell("replications.cli", "new", "room", "deep_room", "--runs", "long_runs")
     listed = {stage.name: stage for stage in stages(scratch)}
     stage = listed["deep_room@smollm2-135m-en"]
     assert {"data/stimuli/en.yaml", "reports/models/smollm2-135m.json", "replications/deep_room"} <= set(stage.deps)
@@ -76,7 +76,7 @@ def test_a_room_on_models_measures_a_model_and_its_twin(scratch, shell, monkeypa
     from tiny_models import DECODERS, tiny_model
 
     loaded = SimpleNamespace(hf_model=tiny_model(DECODERS[0]).hf_model, bos_id=None)
-    shell("replications.cli", "new", "tiny_room", "--runs", "runs")
+    shell("replications.cli", "new", "room", "tiny_room", "--runs", "runs")
     monkeypatch.setattr(replications, "__path__", [*replications.__path__, str(scratch / "replications")])
     stage = importlib.import_module("replications.tiny_room.stage")
     monkeypatch.setattr(stage, "check_decoder", lambda room, model: None)

@@ -17,15 +17,15 @@ import hashlib
 import torch
 from replications.dictionaries import kernels
 from replications.dictionaries.codes import Sparse, counts
-from replications.dictionaries.descent import Held, Step
+from replications.dictionaries.descent import DescentStep, ParameterState
 
 g = torch.Generator().manual_seed(0)
 pre, W = torch.randn(2, 192, 150, generator=g) - 1.3, torch.randn(2, 150, 77, generator=g)
 e, x, least = torch.randn(2, 192, 77, generator=g), torch.randn(1, 192, 77, generator=g), torch.zeros(2, 192)
 f = Sparse.of(pre, least, counts(pre, least))
 back = f.back(e, W, torch.tensor([0.5, -2.0]))
-rows = Held.start(W.clone())
-back.descend(x, rows, Step(0.01, 1), unit=True)
+rows = ParameterState.start(W.clone())
+back.descend(x, rows, DescentStep(0.01, 1), unit=True)
 made = (f.decode(W), back.value, f.onto(e), back.onto(x), f.total(), back.total(), *rows)
 print(*(hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in made))
 print(sum(sum(one.stats.cache_hits.values()) for one in vars(kernels).values() if hasattr(one, "stats")))

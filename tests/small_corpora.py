@@ -1,4 +1,4 @@
-"""Small corpora of this project's own sentences in every format that is read, and datasets that hold them."""
+"""Fixtures of small corpora: this project's own sentences in every format that is read, and datasets that hold them."""
 
 from __future__ import annotations
 
