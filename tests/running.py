@@ -16,7 +16,8 @@ hypothesis.settings.register_profile("busy", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("busy")
 
 WORKER_BYTES = 5 << 30  # the largest default model beside its bridge, in float32, and what its tests compute
-SLOW = ("sae", "sae_features", "sae_steering", "dictionaries", "engine", "ioi_faithfulness", "rome_editing", "toy_sae")
+SLOW = ("sae", "sae_features", "sae_steering", "dictionaries", "ioi_faithfulness", "rome_tracing", "rome_editing",
+        "edge_probing", "toy_sae")  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)

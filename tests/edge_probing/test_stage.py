@@ -53,7 +53,8 @@ def task(name, language, source="a"):
 
 
 @pytest.fixture
-def ready(monkeypatch, cache):
+def ready(monkeypatch, tmp_path):
+    monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(stage, "load_task", task)
     monkeypatch.setattr(twins, "load_model", alone.loading(lambda seed: tiny()))
     monkeypatch.setattr(stage, "room_params", lambda *_: PARAMS)

@@ -20,15 +20,26 @@ PARAMS = {"seed": 4, "n_asked": 20, "n_facts": 8, "n_pairs": 5, "n_control": 6, 
 FIGURES = ("aie", "severed", "corruptions")
 
 
+def in_small(patch, folder, facts):
+    """The stage with a tiny model in place of a catalogue's; the list of facts stands for both lists."""
+    patch.setenv("REPLICATIONS_CACHE", str(folder / "cache"))
+    patch.setattr(twins, "load_model", alone.loading(lambda seed: tiny_loaded("llama" if seed is None else "gpt2")))
+    patch.setattr(study, "lists", lambda model, language: {"facts": facts, "paper": facts})
+    return folder
+
+
 @pytest.fixture
 def world(monkeypatch, tmp_path, facts):
-    """The stage with a tiny model in place of a catalogue's; the list of facts stands for both lists."""
-    monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        twins, "load_model", alone.loading(lambda seed: tiny_loaded("llama" if seed is None else "gpt2"))
-    )
-    monkeypatch.setattr(study, "lists", lambda model, language: {"facts": facts, "paper": facts})
-    return tmp_path
+    return in_small(monkeypatch, tmp_path, facts)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, facts):
+    """Folder of a run that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = in_small(patch, tmp_path_factory.mktemp("rome_tracing"), facts)
+        measure(folder / "out")
+        return folder / "out"
 
 
 def measure(out, **changed):
@@ -52,16 +63,14 @@ def test_the_evidence_is_whole(world):
     assert (counts["known"], counts["unknown"], counts["traced"], counts["dropped"]) == (22, 2, 16, {})
 
 
-def test_facts_csv_is_what_editing_reads(world):
-    measure(world / "out")
-    table = pd.read_csv(world / "out" / "tables" / "facts.csv")
+def test_facts_csv_is_what_editing_reads(whole):
+    table = pd.read_csv(whole / "tables" / "facts.csv")
     assert list(table.columns) == ["fact", "kind", "layer", "effect", "total_effect", "list"]
     assert table.groupby(["list", "fact", "kind"]).size().eq(3).all()
     assert table["fact"].nunique() == 8
 
 
-def test_a_killed_run_goes_on_and_writes_the_same(world, monkeypatch):
-    measure(world / "whole")
+def test_a_killed_run_goes_on_and_writes_the_same(world, whole, monkeypatch):
     real, calls = causal_tracing.trace, []
 
     def killed(*args):
@@ -77,7 +86,7 @@ def test_a_killed_run_goes_on_and_writes_the_same(world, monkeypatch):
     measure(world / "out")
     assert len(calls) == 5 + 2 * (8 + 6) - 4  # four facts were kept
     for name in ("metrics.json", "tables/facts.csv", "tables/aie.csv"):
-        assert (world / "out" / name).read_bytes() == (world / "whole" / name).read_bytes()
+        assert (world / "out" / name).read_bytes() == (whole / name).read_bytes()
     assert not list((world / "cache" / "shards").glob("*"))
 
 
