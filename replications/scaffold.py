@@ -101,7 +101,7 @@ def pipeline_with(room: str, matrix: str | None, root: Path) -> str:
     text = _listed(text, "figures", "foreach", room)
     text = _listed(text, "report", "deps", f"reports/{room}")
     if matrix:
-        text = _with_forest(text, room)
+        text = _listed(text, "report", "outs", f"reports/forest_{room}.svg: *kept")
     wanted = _wanted(tree, yaml12.parse(f"stages:\n{block}")["stages"], room, matrix)
     if yaml12.parse(text) != wanted:
         raise Refusal(f"{file} is not laid out as one block per stage: add {room} as the other rooms have it, by hand")
@@ -135,14 +135,6 @@ def _listed(text: str, stage: str, field: str, item: str) -> str:
     items = [one.strip() for one in found[2].split(",")]
     flow = _flow([*items, item], len(found[1]) + 1)
     return text[: found.start(2) - 1] + flow + text[found.end() :]
-
-
-def _with_forest(text: str, room: str) -> str:
-    """A picture more at the end of those that the report writes."""
-    lines = text.split("\n")
-    last = max((at for at, line in enumerate(lines) if "reports/forest_" in line), default=len(lines))
-    line = f"      - reports/forest_{room}.svg: {{cache: false, persist: true}}"
-    return "\n".join([*lines[: last + 1], line, *lines[last + 1 :]])
 
 
 def _appended(file: Path, more: str, path: Iterable[str]) -> str:

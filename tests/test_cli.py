@@ -295,6 +295,7 @@ def test_fetch_writes_the_manifest(here, monkeypatch):
     load = types.ModuleType("replications.models.load")
     load.manifest = lambda entry, opt_in: {"id": entry.id, "opt_in": opt_in}
     monkeypatch.setitem(sys.modules, load.__name__, load)
+    monkeypatch.setattr(load.__name__, load, raising=False)
     written = here.root / "reports" / "models" / f"{SMALL}.json"
     for options, consent in (((), False), (("--opt-in",), True)):
         invoke("fetch", SMALL, *options)

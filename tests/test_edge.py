@@ -145,7 +145,7 @@ def test_ctrl_c_is_not_swallowed_by_the_command_line(monkeypatch, capsys):
     def stopped(*_, **__):
         raise edge.Stopped("stopped; 3 finished parts are kept")
 
-    trial = types.SimpleNamespace(folder=lambda *_: Path("x"), Asked=lambda *_: None, measure=stopped)
+    trial = types.SimpleNamespace(folder=lambda *_: Path("x"), TrialRun=lambda *_: None, measure=stopped)
     monkeypatch.setitem(sys.modules, "replications.trial", trial)
     monkeypatch.setattr("replications.trial", trial, raising=False)
     monkeypatch.setattr(edge, "_leave_threads", lambda: None)

@@ -71,7 +71,7 @@ def test_no_evidence_without_a_run(room):
 
 
 def test_every_room_is_drawn():
-    assert STAGES["figures"]["foreach"] == [*(room for room in STAGES if room in rooms()), drawing.LANGUAGES]
+    assert sorted(STAGES["figures"]["foreach"]) == sorted([*rooms(), drawing.LANGUAGES])
     assert [Path(path).name for path in STAGES["figures"]["do"]["deps"]].count("figures.py") == 1
 
 
