@@ -80,7 +80,7 @@ def test_a_room_on_models_measures_a_model_and_its_twin(scratch, shell, monkeypa
     monkeypatch.setattr(replications, "__path__", [*replications.__path__, str(scratch / "replications")])
     stage = importlib.import_module("replications.tiny_room.stage")
     monkeypatch.setattr(stage, "check_decoder", lambda room, model: None)
-    monkeypatch.setattr(stage, "load_model", lambda model, **options: loaded)
+    monkeypatch.setattr("replications.models.twins.load_model", lambda model, **options: loaded)
     monkeypatch.setattr(stage, "encode", lambda loaded, texts: [[3, 4, 5 + i % 7] for i, _ in enumerate(texts)])
     monkeypatch.setattr(stage, "room_params", lambda room, profile: {"seed": 1, "resamples": 100})
     trees = stage.run(model="tiny", language="en", device="cpu", profile="default", out=tmp_path)
