@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from replications.claims.ledger import verdicts
 from replications.settings import DATA
 
 pytest_plugins = ["running", "tiny_hub", "opening", "small_corpora"]
@@ -73,6 +74,12 @@ class Checkout:
         file.write_text(json.dumps(tree))
         return file
 
+    def row(self, model: str | None = None, language: str = "en") -> dict:
+        """The only row of the verdict table, or the one for a model and language."""
+        rows = verdicts(self.root)
+        (found,) = [row for row in rows if model is None or (row["model"], row["language"]) == (model, language)]
+        return found
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
@@ -96,3 +103,9 @@ def block():
 def estimate():
     """The builder of estimates."""
     return leaf
+
+
+@pytest.fixture
+def gain(estimate):
+    """The builder of measured trees with pairs.gain and its interval."""
+    return lambda value, low=None, high=None: {"pairs": {"gain": estimate(value, low, high)}}

@@ -14,19 +14,6 @@ SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 POSITIVE = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
 
 
-def row(checkout, model=None, language="en"):
-    """The only row of the table, or the one for a model and language."""
-    rows = verdicts(checkout.root)
-    (found,) = [row for row in rows if model is None or (row["model"], row["language"]) == (model, language)]
-    return found
-
-
-@pytest.fixture
-def gain(estimate):
-    """A measured tree with pairs.gain and its interval."""
-    return lambda value, low=None, high=None: {"pairs": {"gain": estimate(value, low, high)}}
-
-
 def in_one_room(checkout, block, model, tree, *claims):
     """The rows of a room with evidence for one model: those of `claims` and one of a claim that is always judged."""
     checkout.room("ioi", *claims, block(id="a.judged", quantity="fine", published=1.0, model=model))
@@ -59,9 +46,9 @@ def test_a_general_quantity_that_a_run_lacks_is_not_measurable_there(checkout, b
     checkout.room("ioi", block(general=POSITIVE))
     checkout.evidence("ioi", SMALL, "en", gain(2.0))
     checkout.evidence("ioi", OTHER, "en", {"pairs": {"loss": estimate(1.0)}})
-    found = row(checkout, OTHER)
+    found = checkout.row(OTHER)
     assert (found["verdict"], found["reason"]) == ("not measurable", "the evidence has no pairs.gain")
-    assert row(checkout, SMALL)["verdict"] == "holds"
+    assert checkout.row(SMALL)["verdict"] == "holds"
 
 
 @pytest.mark.parametrize("model", ["gpt2", SMALL])
@@ -69,7 +56,7 @@ def test_a_recorded_reason_says_why_it_is_not_measurable(checkout, block, estima
     checkout.room("ioi", block(general=POSITIVE))
     checkout.finding("ioi", model, "en", "not measurable", reason="an encoder has no next token")
     checkout.evidence("ioi", model, "en", {"pairs": {"loss": estimate(1.0)}})
-    found = row(checkout, model)
+    found = checkout.row(model)
     assert (found["verdict"], found["reason"]) == ("not measurable", "an encoder has no next token")
 
 
@@ -110,7 +97,7 @@ def test_a_damaged_file_leaves_the_other_runs(checkout, block, gain):
     checkout.evidence("ioi", OTHER, "en", gain(2.0))
     checkout.evidence("rome", "gpt2", "en", gain(2.0))
     file.write_text(file.read_text()[:30])
-    found = row(checkout, SMALL)
+    found = checkout.row(SMALL)
     assert found["verdict"] == "not measurable"
     assert found["reason"].startswith(f"reports/ioi/{SMALL}/en/metrics.json is not whole evidence (")
     assert found["reason"].endswith("rebuild it with `dvc repro --force ioi@smol-en`")
@@ -125,14 +112,14 @@ def test_a_damaged_file_leaves_the_other_runs(checkout, block, gain):
 def test_a_run_of_a_model_that_the_catalogue_does_not_know_is_judged(checkout, block, gain):
     checkout.room("rome", block(general=POSITIVE, scope={"kind": "decoder"}))
     checkout.evidence("rome", "my-model", "en", gain(2.0))
-    assert row(checkout, "my-model")["verdict"] == "holds"
+    assert checkout.row("my-model")["verdict"] == "holds"
 
 
 def test_half_a_character_can_be_written(checkout, block, estimate):
     named = block(quantity="top", comparison="argmax", published="x", tolerance=None, tolerance_reason=None)
     checkout.room("ioi", named)
     checkout.evidence("ioi", "gpt2", "en", {"top": estimate("\ud83d")})
-    assert row(checkout)["measured"] == "\\ud83d"
+    assert checkout.row()["measured"] == "\\ud83d"
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)

@@ -21,21 +21,8 @@ SMALL, OTHER = "smollm2-135m", "gemma-3-270m"
 POSITIVE = {"quantity": "pairs.gain", "comparison": "sign", "published": "+"}
 
 
-def row(checkout, model=None, language="en"):
-    """The only row of the table, or the one for a model and language."""
-    rows = verdicts(checkout.root)
-    (found,) = [row for row in rows if model is None or (row["model"], row["language"]) == (model, language)]
-    return found
-
-
 def column(checkout, name):
     return [row[name] for row in verdicts(checkout.root)]
-
-
-@pytest.fixture
-def gain(estimate):
-    """A measured tree with pairs.gain and its interval."""
-    return lambda value, low=None, high=None: {"pairs": {"gain": estimate(value, low, high)}}
 
 
 def test_rooms_have_claims_and_a_stage(checkout, block):
@@ -53,7 +40,7 @@ def test_rooms_have_claims_and_a_stage(checkout, block):
 def test_without_rooms_the_table_is_empty_and_a_row_has_all_columns(checkout, block):
     assert verdicts(checkout.root) == []
     checkout.room("rome", block())
-    assert list(row(checkout)) == COLUMNS
+    assert list(checkout.row()) == COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -68,13 +55,13 @@ def test_on_the_own_model_the_point_decides(checkout, block, gain, value, verdic
     checkout.evidence("rome", "gpt2", "en", gain(value, 0.0, 9.0), gain(0.1))
     place = {"claim": "paper2022.gain", "replication": "rome", "model": "gpt2", "language": "en"}
     numbers = {"published": 2.0, "measured": value, "ci_low": 0.0, "ci_high": 9.0, "n": 64, "control": 0.1}
-    assert row(checkout) == place | numbers | {"verdict": verdict, "asserted": True, "reason": reason}
+    assert checkout.row() == place | numbers | {"verdict": verdict, "asserted": True, "reason": reason}
 
 
 def test_the_own_model_is_judged_by_its_own_form_even_where_the_control_shows_it(checkout, block, gain):
     checkout.room("rome", block(general=POSITIVE))
     checkout.evidence("rome", "gpt2", "en", gain(2.0), gain(2.0))
-    assert row(checkout)["verdict"] == "reproduced"
+    assert checkout.row()["verdict"] == "reproduced"
 
 
 @pytest.mark.parametrize(
@@ -95,14 +82,14 @@ def test_the_own_model_is_judged_by_its_own_form_even_where_the_control_shows_it
 def test_elsewhere_the_interval_and_the_control_decide(checkout, block, gain, measured, control, verdict, reason):
     checkout.room("rome", block(general=POSITIVE))
     checkout.evidence("rome", SMALL, "en", gain(*measured), control and gain(*control))
-    found = row(checkout, SMALL)
+    found = checkout.row(SMALL)
     assert (found["verdict"], found["reason"], found["published"]) == (verdict, reason, "+")
 
 
 def test_elsewhere_needs_the_general_form(checkout, block, gain):
     checkout.room("rome", block())
     checkout.evidence("rome", SMALL, "en", gain(2.0))
-    assert row(checkout)["verdict"] == "not re-run here"
+    assert checkout.row()["verdict"] == "not re-run here"
 
 
 def test_another_language_of_the_own_model_is_elsewhere(checkout, block, gain):
@@ -139,7 +126,7 @@ def test_a_finding_outside_the_scope_is_refused(checkout, block):
 
 def test_without_evidence_the_row_says_why(checkout, block):
     checkout.room("ioi", block())
-    found = row(checkout)
+    found = checkout.row()
     assert found["verdict"] == "not re-run here"
     assert found["reason"].startswith("no evidence for gpt2: ")
     assert found["measured"] is None
@@ -165,7 +152,7 @@ def test_the_numbers_in_a_reason_are_those_of_the_evidence(checkout, block, esti
     checkout.finding("rome", SMALL, "en", "fails", reason="{measured} of {n}; {measured:pairs.loss} is {{lost}}")
     measured = {"pairs": {"gain": estimate(-1.0, -2.0, -0.5), "loss": estimate(0.25)}}
     checkout.evidence("rome", SMALL, "en", measured)
-    assert row(checkout, SMALL)["reason"] == "-1 of 64; 0.25 is {lost}"
+    assert checkout.row(SMALL)["reason"] == "-1 of 64; 0.25 is {lost}"
 
 
 def test_a_number_that_the_evidence_does_not_have_names_file_and_claim(checkout, block, gain):
@@ -181,7 +168,7 @@ def test_a_damaged_file_stops_no_reason_that_asks_it_for_a_number(checkout, bloc
     checkout.room("rome", block(general=POSITIVE))
     checkout.finding("rome", SMALL, "en", "not measurable", reason="lost, with {measured:pairs.loss}")
     checkout.evidence("rome", SMALL, "en", gain(-1.0)).write_text("{")
-    assert row(checkout, SMALL)["reason"] == "lost, with no value"
+    assert checkout.row(SMALL)["reason"] == "lost, with no value"
 
 
 def test_expected_is_the_finding_or_the_default(block):
@@ -195,7 +182,7 @@ def test_memory_is_listed_and_not_asserted(checkout, block, gain):
     memory = {"source_kind": "memory", "seen_at": ""}
     checkout.room("rome", block(confidence="memory", provenance=memory))
     checkout.evidence("rome", "gpt2", "en", gain(2.0))
-    assert row(checkout)["asserted"] is False
+    assert checkout.row()["asserted"] is False
 
 
 def test_groups_orders_and_overlaps_reach_their_leaves(checkout, block, estimate):
