@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 # Everything that can be had here, from scratch, side by side; the rest is named with what is missing and keeps its
 # evidence. Ends with how far the run is from the committed evidence, and fails when that does not reproduce.
 repro: $(STAMP)
-	replicate repro
+	replicate repro --force
 
 # Side by side, one thread each; tests/conftest.py says how many and what stays together.
 test: $(STAMP)

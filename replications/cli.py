@@ -286,20 +286,24 @@ def targets() -> None:
 @app.command()
 def repro(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages, for example ioi@gemma-3-270m-fr.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also what has not changed, as `dvc repro --force`.")] = False,
     first: Annotated[bool, typer.Option("--first", help="Only the first run of every room.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; by cores and memory if unset.")] = None,
 ) -> None:
-    """Re-run stages (all that can be had here) and say how far they are from the committed evidence."""
-    from replications import repro as running
+    """Run the stages that have changed (of all that can be had here), side by side, and compare with the last commit.
+
+    It does what `dvc repro` does, on every core. A run that was killed is gone on with.
+    """
     from replications.claims.ledger import rooms
     from replications.pipeline import first_runs, narrowed
+    from replications.scheduler import Options, reproduce
 
     plan = _plan()
     if first:
         plan = first_runs(plan, rooms(_root()))
     if stages:
         plan = narrowed(plan, stages)
-    sys.exit(running.reproduce(plan, _root(), jobs or running.workers()))
+    sys.exit(reproduce(plan, _root(), Options(is_forced=force, jobs=jobs)))
 
 
 def _plan() -> Any:

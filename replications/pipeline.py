@@ -12,18 +12,26 @@ from replications.settings import ROOT
 NEEDS = ("models", "datasets")  # reports/models/<id>.json and reports/datasets/<id>.json stand for what is fetched
 FIGURES, REPORT = "figures", "report"  # blocks that read whatever evidence there is, after all that measures it
 
+GIGABYTES = 3.0  # of memory that a stage needs at most unless its `meta` says otherwise
+
 Need = tuple[str, str]  # "models" or "datasets", and an id
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage as `dvc repro` names it; `deps` and `outs` are paths from the root of the checkout."""
+    """A stage as `dvc repro` names it; `deps` and `outs` are paths from the root of the checkout.
+
+    `gigabytes` is the memory that it may need, and `is_shared` says that several processes can work on one run of it:
+    both stand in its `meta`, which DVC leaves to others.
+    """
 
     name: str
     cmd: str
     deps: list[str]
     params: list[str]
     outs: list[str]
+    gigabytes: float = GIGABYTES
+    is_shared: bool = False
 
     @property
     def block(self) -> str:
@@ -181,7 +189,10 @@ def _spelled_out(name: str, block: dict[str, Any], params: dict[str, Any]) -> It
 def _stage(name: str, block: dict[str, Any]) -> Stage:
     declared = [out for kind in ("outs", "metrics", "plots") for out in block.get(kind, [])]
     outs = [out if isinstance(out, str) else next(iter(out)) for out in declared]
-    return Stage(name, block["cmd"], block.get("deps", []), block.get("params", []), outs)
+    meta = {"gigabytes": GIGABYTES, "shared": False} | block.get("meta", {})
+    return Stage(
+        name, block["cmd"], block.get("deps", []), block.get("params", []), outs, meta["gigabytes"], meta["shared"]
+    )
 
 
 def _substituted(tree: Any, item: Any) -> Any:

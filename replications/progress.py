@@ -135,7 +135,7 @@ class _Screen:
                     print(line(self.steps), file=sys.stderr, flush=True)
 
     def _draw(self) -> None:
-        self.bars = self.bars or _bars()
+        self.bars = self.bars or bars()
         for task in self.bars.tasks:
             if task.fields["step"] not in self.steps:
                 self.bars.remove_task(task.id)
@@ -148,7 +148,8 @@ class _Screen:
         self.bars.refresh()
 
 
-def _bars() -> Progress:
+def bars() -> Progress:
+    """Bars on stderr, started, that are gone when they are stopped."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -161,9 +162,9 @@ def _bars() -> Progress:
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
                TimeRemainingColumn(elapsed_when_finished=True), TimeElapsedColumn())  # fmt: skip
-    bars = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False)
-    bars.start()
-    return bars
+    made = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False)
+    made.start()
+    return made
 
 
 _SCREEN = _Screen()

@@ -1,0 +1,47 @@
+"""Which stage goes next, and when all is done."""
+
+import pytest
+
+from replications.pipeline import PipelinePlan, Stage, upstream
+from replications.scheduler import schedule
+from replications.scheduler.schedule import Machine
+
+
+def planned(chain, **fields):
+    made = [Stage(name, "true", deps, [], [name], **fields) for name, deps in chain.items()]
+    return PipelinePlan(made, upstream(made), {})
+
+
+CHAIN = {"long": [], "short": [], "after": ["short"], "report": []}
+SECONDS = {"long": 10.0, "short": 3.0, "after": 4.0, "report": 1.0}
+
+
+def test_a_chain_is_as_long_as_what_waits_for_it():
+    assert schedule.chains(planned(CHAIN), SECONDS) == {"long": 10.0, "short": 7.0, "after": 4.0, "report": 1.0}
+
+
+def test_the_longest_chain_goes_first_and_the_report_last():
+    names = [stage.name for stage in schedule.by_urgency(planned(CHAIN), SECONDS)]
+    assert names == ["long", "short", "after", "report"]
+
+
+@pytest.mark.parametrize(("cores", "seconds"), [(1, 18.0), (2, 11.0), (9, 11.0)])
+def test_all_is_done_when_the_last_core_is(cores, seconds):
+    plan = planned(CHAIN)
+    assert schedule.finish(schedule.by_urgency(plan, SECONDS), {}, plan, SECONDS, Machine(cores, 99)) == seconds
+
+
+def test_what_runs_already_counts_with_what_is_left_of_it():
+    plan = planned(CHAIN)
+    waiting = [stage for stage in plan.stages if stage.name in ("after", "report")]
+    left = {"long": 2.0, "short": -1.0}  # which takes longer than it should
+    assert schedule.finish(waiting, left, plan, SECONDS, Machine(2, 99)) == 5.0
+
+
+def test_a_stage_that_needs_more_than_there_is_runs_alone():
+    big, small = (Stage(name, "true", [], [], [name], gigabytes=size) for name, size in (("big", 64.0), ("small", 1.0)))
+    machine = Machine(2, 24)
+    assert machine.has_room(big, [])
+    assert not machine.has_room(big, [small])
+    assert machine.has_room(small, [small])
+    assert not machine.has_room(small, [small, small])
