@@ -288,7 +288,8 @@ def repro(
     stages: Annotated[list[str] | None, typer.Argument(help="Stages, for example ioi@gemma-3-270m-fr.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also what has not changed, as `dvc repro --force`.")] = False,
     first: Annotated[bool, typer.Option("--first", help="Only the first run of every room.")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; by cores and memory if unset.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; as many as cores if unset.")] = None,
+    ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster to run them on, or auto.")] = None,
 ) -> None:
     """Run the stages that have changed (of all that can be had here), side by side, and compare with the last commit.
 
@@ -303,7 +304,7 @@ def repro(
         plan = first_runs(plan, rooms(_root()))
     if stages:
         plan = narrowed(plan, stages)
-    sys.exit(reproduce(plan, _root(), Options(is_forced=force, jobs=jobs)))
+    sys.exit(reproduce(plan, _root(), Options(force, jobs, ray)))
 
 
 def _plan() -> Any:

@@ -39,6 +39,11 @@ class Stage:
         return self.name.partition("@")[0]
 
     @property
+    def gpus(self) -> int:
+        """How many it computes on, as its command says."""
+        return int("--device cuda" in self.cmd)
+
+    @property
     def phase(self) -> int:
         """0 of what fetches and measures, then the figures, the report last: a phase begins when the one before ended.
 

@@ -14,20 +14,25 @@ from replications.edge import Stopped
 from replications.pipeline import PipelinePlan
 from replications.progress import duration
 from replications.scheduler import journal, schedule
+from replications.scheduler.cluster import Cluster
 from replications.scheduler.journal import Journal
 from replications.scheduler.lock import StageLock, owned
 from replications.scheduler.running import LOGS, Board, Done, run
 from replications.scheduler.schedule import Machine
 from replications.scheduler.view import View
-from replications.scheduler.workers import Here, machine
+from replications.scheduler.workers import Here
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run: `is_forced` runs what has not changed, too; `jobs` stages at a time, by cores and memory if None."""
+    """How to run: `is_forced` runs what has not changed, too; `jobs` stages at a time, as many as cores if None.
+
+    `ray` is the address of a cluster that stages run on, instead of this machine.
+    """
 
     is_forced: bool = False
     jobs: int | None = None
+    ray: str | None = None
 
 
 def reproduce(plan: PipelinePlan, root: Path, options: Options) -> int:
@@ -51,15 +56,13 @@ def make(plan: PipelinePlan, root: Path, options: Options, lock: StageLock) -> l
     lock.write(began.made)  # a killed run did not get there
     stale = lock.stale(stage.name for stage in plan.stages)
     asked = _asked(plan, stale, began, options.is_forced)
-    whole = machine()
-    here = Machine(options.jobs or whole.cores, whole.gigabytes)
-    with Here(root, here.cores) as pool:
+    with _pool(root, options) as pool:
         seconds = _seconds(plan, asked, root, pool)
         board = Board(plan, root, [stage for stage in schedule.by_urgency(plan, seconds) if stage.name in asked])
-        _announce(board, began, here, seconds)
+        _announce(board, began, pool.machine, seconds)
         journal.note(root, began)
         try:
-            done = _watched(board, pool, here, lock, began, seconds, options.is_forced)
+            done = _watched(board, pool, lock, began, seconds, options.is_forced)
         except KeyboardInterrupt:
             pool.stop()
             lock.write(began.made)
@@ -69,6 +72,10 @@ def make(plan: PipelinePlan, root: Path, options: Options, lock: StageLock) -> l
     if not any(one.failure for one in done):
         journal.ended(root)
     return done
+
+
+def _pool(root: Path, options: Options) -> Here | Cluster:
+    return Cluster(root, options.ray) if options.ray else Here(root, options.jobs)
 
 
 def _asked(plan: PipelinePlan, stale: set[str], began: Journal, is_forced: bool) -> set[str]:
@@ -81,14 +88,14 @@ def _asked(plan: PipelinePlan, stale: set[str], began: Journal, is_forced: bool)
     return asked
 
 
-def _seconds(plan: PipelinePlan, asked: set[str], root: Path, pool: Here) -> dict[str, float]:
+def _seconds(plan: PipelinePlan, asked: set[str], root: Path, pool: Here | Cluster) -> dict[str, float]:
     """How long stages should take: as they took here, or as on the machine that was recorded, scaled by a calibration.
 
-    The calibration takes ten seconds, once on a machine, and none where nothing is known that it could scale.
+    The calibration takes ten seconds, once on a machine; there is none of a cluster, or where it would scale nothing.
     """
     own, other = journal.durations(root / journal.MEASURED), journal.durations(root / journal.RECORDED)
     factor = 1.0
-    if other.calibration and asked & other.stages.keys():
+    if other.calibration and asked & other.stages.keys() and isinstance(pool, Here):
         here = own.calibration or pool.calibrate()
         journal.keep_durations(root, here, {})
         factor = here / other.calibration
@@ -106,7 +113,7 @@ def _announce(board: Board, began: Journal, here: Machine, seconds: dict[str, fl
 
 
 def _watched(
-    board: Board, pool: Here, here: Machine, lock: StageLock, began: Journal, seconds: dict[str, float], is_forced: bool
+    board: Board, pool: Here | Cluster, lock: StageLock, began: Journal, seconds: dict[str, float], is_forced: bool
 ) -> list[Done]:
     """Run what is on the board; each stage that is made is noted, so that the next run need not make it again."""
     view, done = View(board, seconds), []
@@ -114,13 +121,13 @@ def _watched(
     def left() -> float:
         now = monotonic()
         rest = {stage.name: seconds[stage.name] - (now - board.since[stage.name]) for stage in board.running.values()}
-        return schedule.finish(board.waiting, rest, board.plan, seconds, here)
+        return schedule.finish(board.waiting, rest, board.plan, seconds, pool.machine)
 
     def is_stale(name: str) -> bool:
         return is_forced or bool(lock.stale([name]))
 
     try:
-        for one in run(board, pool, here, is_stale, lock.entry, lambda: view.tick(left())):
+        for one in run(board, pool, is_stale, lock.entry, lambda: view.tick(left())):
             done.append(one)
             if one.entry is not None:
                 began.made[one.stage.name] = one.entry

@@ -23,7 +23,10 @@ TICK = 1.0  # seconds between two looks at what runs
 class Pool(Protocol):
     """Where commands run: `workers.Here` or `cluster.Cluster`."""
 
-    def start(self, command: str, log: Path) -> Future[Ended]: ...
+    @property
+    def machine(self) -> Machine: ...
+
+    def start(self, stage: Stage, log: Path) -> Future[Ended]: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Board:
 
 
 def run(
-    board: Board, pool: Pool, machine: Machine, is_stale: Callable[[str], bool], entry: Callable[[str], str],
+    board: Board, pool: Pool, is_stale: Callable[[str], bool], entry: Callable[[str], str],
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Done]:  # fmt: skip
     """Run all that waits and yield each stage as it ends; one that fails stops only what depends on it.
@@ -76,20 +79,20 @@ def run(
     this thread alone. What `entry` refuses has failed.
     """
     while board.pending:
-        yield from _start(board, pool, machine, is_stale)
+        yield from _start(board, pool, is_stale)
         tick()
         ended, _ = wait(board.running, timeout=TICK, return_when=FIRST_COMPLETED)
         for future in ended:
             yield _ended(board, future, entry)
 
 
-def _start(board: Board, pool: Pool, machine: Machine, is_stale: Callable[[str], bool]) -> Iterator[Done]:
+def _start(board: Board, pool: Pool, is_stale: Callable[[str], bool]) -> Iterator[Done]:
     for stage in list(board.waiting):
         if lost := board.lost(stage):
             board.waiting.remove(stage)
             board.failed.add(stage.name)
             yield Done(stage, failure=f"it needs {', '.join(sorted(lost))}, which failed")
-        elif machine.has_room(stage, board.running.values()) and is_due(stage, board.plan, board.pending):
+        elif pool.machine.has_room(stage, board.running.values()) and is_due(stage, board.plan, board.pending):
             board.waiting.remove(stage)
             if not is_stale(stage.name):
                 yield Done(stage)
@@ -98,7 +101,7 @@ def _start(board: Board, pool: Pool, machine: Machine, is_stale: Callable[[str],
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text("", encoding="utf-8")
             board.since[stage.name] = monotonic()
-            board.running[pool.start(stage.cmd, log)] = stage
+            board.running[pool.start(stage, log)] = stage
 
 
 def _ended(board: Board, future: Future[Ended], entry: Callable[[str], str]) -> Done:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from replications import arithmetic
+from replications.pipeline import Stage
 from replications.scheduler.journal import Usage
 from replications.scheduler.schedule import Machine
 
@@ -41,13 +42,13 @@ def machine() -> Machine:
 class Here:
     """Runs commands on this machine. A context: what still runs when it is left is killed."""
 
-    def __init__(self, root: Path, jobs: int) -> None:
+    def __init__(self, root: Path, jobs: int | None = None) -> None:
         arithmetic.one_thread()
         os.environ["TQDM_DISABLE"] = "1"  # read when it is loaded; stages show steps of their own
-        self.root = root
+        self.root, self.jobs = root, jobs or machine().cores
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([LIBRARIES])
-        self.threads = ThreadPoolExecutor(jobs)
+        self.threads = ThreadPoolExecutor(self.jobs)
         self.running: dict[Future[Any], multiprocessing.process.BaseProcess] = {}
 
     def __enter__(self) -> Here:
@@ -57,15 +58,19 @@ class Here:
         self.stop(signal.SIGKILL)
         self.threads.shutdown()
 
-    def start(self, command: str, log: Path) -> Future[Ended]:
-        """Run a command of dvc.yaml in a process of its own; what it says goes to `log`."""
-        return self._started(perform, command, str(self.root), str(log))
+    @property
+    def machine(self) -> Machine:
+        """What stages are given: `jobs` of the cores, and all memory."""
+        return Machine(self.jobs, machine().gigabytes)
+
+    def start(self, stage: Stage, log: Path) -> Future[Ended]:
+        """Run a stage's command in a process of its own; what it says goes to `log`."""
+        return self._started(perform, stage.cmd, str(self.root), str(log))
 
     def calibrate(self) -> float:
         """Seconds that the fixed piece of work takes, on as many processes at once as there will be stages."""
-        jobs = self.threads._max_workers
-        found = [future.result()[1] for future in [self._started(fixed_work) for _ in range(jobs)]]
-        return max(found)
+        begun = [self._started(fixed_work) for _ in range(self.jobs)]
+        return max(future.result()[1] for future in begun)
 
     def stop(self, signum: int = signal.SIGINT) -> None:
         """Have all that runs end, by Ctrl-C or at once, and wait for it."""
@@ -113,16 +118,22 @@ def _end_with_parent() -> None:
 
 
 def perform(sender: Connection, command: str, root: str, log: str) -> None:
-    """Run a command as a shell in `root` would, its output in `log`; sends what it took and exits with its status."""
+    """Run a command; sends what it took and exits with its status."""
+    status, used = performed(command, root, log)
+    sender.send(used)
+    sender.close()
+    sys.exit(status)
+
+
+def performed(command: str, root: str, log: str) -> tuple[int, Usage]:
+    """Run a command as a shell in `root` would, its output behind what `log` holds, for good: status, what it took."""
     with open(log, "ab", buffering=0) as out:
         for stream in (1, 2):
             os.dup2(out.fileno(), stream)
     os.chdir(root)
     began = time.monotonic()
     status = _status(command)
-    sender.send(usage(time.monotonic() - began))
-    sender.close()
-    sys.exit(status)
+    return status, usage(time.monotonic() - began)
 
 
 def usage(seconds: float) -> Usage:

@@ -12,7 +12,7 @@ import pytest
 from scheduler import little
 
 from replications.errors import Refusal
-from replications.scheduler import journal
+from replications.scheduler import Options, journal
 from replications.scheduler.lock import KEPT, owned
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # of a library of DVC's
@@ -31,11 +31,11 @@ def root(made, tmp_path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
-def scheduler(root: Path, *words: str) -> subprocess.Popen:
+def scheduler(root: Path) -> subprocess.Popen:
     tests = str(Path(little.__file__).parents[1])
     path = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-m", "scheduler.little", str(root), "2", *words], stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "scheduler.little", str(root)], stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
 
@@ -43,20 +43,20 @@ def scheduler(root: Path, *words: str) -> subprocess.Popen:
 def test_a_lock_from_nothing_is_that_of_dvc_to_the_byte(root):
     lock = (root / "dvc.lock").read_bytes()
     (root / "dvc.lock").unlink()
-    assert not [one.failure for one in little.run(root, 2, is_forced=False) if one.failure]
+    assert not [one.failure for one in little.run(root, Options(jobs=2)) if one.failure]
     assert (root / "dvc.lock").read_bytes() == lock
     assert "up to date" in little.call(root, "dvc", "status")
     assert sorted(little.counted(root)) == sorted(little.CHAIN)
 
 
 def test_only_what_is_stale_runs_and_what_it_changes(root):
-    assert little.run(root, 2, is_forced=False) == []
+    assert little.run(root, Options(jobs=2)) == []
     (root / "a").write_text("edited")
-    done = little.run(root, 2, is_forced=False)
+    done = little.run(root, Options(jobs=2))
     assert little.counted(root) == ["a"], "b finds what it found before"
     assert [one.stage.name for one in done if one.is_made] == ["a"]
     (root / "in").write_text("2")
-    little.run(root, 2, is_forced=False)
+    little.run(root, Options(jobs=2))
     assert sorted(little.counted(root)[1:]) == sorted(little.CHAIN)
     assert "up to date" in little.call(root, "dvc", "status")
 
@@ -65,7 +65,7 @@ def test_a_stage_without_its_output_is_not_recorded(root):
     lock = (root / "dvc.lock").read_bytes()
     (root / "work.py").write_text("")
     shutil.move(root / "h", root / "h.moved")
-    failed = {one.stage.name: one.failure for one in little.run(root, 2, is_forced=False) if one.failure}
+    failed = {one.stage.name: one.failure for one in little.run(root, Options(jobs=2)) if one.failure}
     assert set(failed) == {"h"}
     assert "DVC cannot record it" in failed["h"]
     assert (root / "dvc.lock").read_bytes() != lock
@@ -83,7 +83,7 @@ def test_a_lock_that_was_being_written_is_put_back(root):
     (root / KEPT).write_bytes(lock)
     (root / "dvc.lock").write_bytes(lock[: len(lock) // 2])
     (root / ".dvc" / "tmp" / "rwlock").write_text('{"half')
-    assert little.run(root, 2, is_forced=False) == []
+    assert little.run(root, Options(jobs=2)) == []
     assert (root / "dvc.lock").read_bytes() == lock
     assert not (root / KEPT).exists()
 
@@ -93,7 +93,7 @@ def test_a_scheduler_that_is_killed_is_gone_on_with(root):
     lock, status = (root / "dvc.lock").read_bytes(), little.call(root, "git", "status", "--porcelain")
     made: dict[str, int] = {}
     for moment in range(MOMENTS):
-        process, known = scheduler(root, "--force"), len(little.counted(root))
+        process, known = scheduler(root), len(little.counted(root))
         while len(little.counted(root)) == known and process.poll() is None:
             time.sleep(0.01)
         time.sleep(0.03 * moment)
@@ -102,7 +102,7 @@ def test_a_scheduler_that_is_killed_is_gone_on_with(root):
         time.sleep(0.1)  # so that stages have ended, too
         begun = Counter(little.counted(root))
         made = {name: made.get(name, begun[name]) for name in journal.begun(root).made}
-    finished = scheduler(root, "--force")
+    finished = scheduler(root)
     _, said = finished.communicate()
     assert finished.returncode == 0, said
     assert (root / "dvc.lock").read_bytes() == lock
@@ -124,10 +124,12 @@ def test_stages_that_are_killed_are_named_and_the_next_run_makes_them(root):
     for kills in rounds:
         for name, moment in kills.items():
             (root / f"kill-{name}").write_text(moment)
-        failed = {one.stage.name: one.failure for one in little.run(root, 2, is_forced=True) if one.failure}
+        failed = {
+            one.stage.name: one.failure for one in little.run(root, Options(is_forced=True, jobs=2)) if one.failure
+        }
         assert {name for name, failure in failed.items() if "which failed" not in failure} == kills.keys()
         assert all("was killed by signal 9" in failed[name] for name in kills)
-    assert [one.stage.name for one in little.run(root, 2, is_forced=True)] == ["f"]
+    assert [one.stage.name for one in little.run(root, Options(is_forced=True, jobs=2))] == ["f"]
     assert Counter(little.counted(root)) == {"a": 3, "c": 3, "e": 3, "h": 3, "b": 2, "d": 2, "g": 2, "f": 2}
     assert (root / "dvc.lock").read_bytes() == lock
     assert not (root / journal.UNDER_WAY).exists()

@@ -17,11 +17,11 @@ FILES = {"a": [], "b": ["a"], "c": [], "d": ["c"], "figures@d": ["d"], "report":
 class Shell:
     """A pool of threads that call the shell: what the loop needs of one."""
 
-    def __init__(self, root, jobs=8):
-        self.root, self.threads = root, ThreadPoolExecutor(jobs)
+    def __init__(self, root, machine):
+        self.root, self.machine, self.threads = root, machine, ThreadPoolExecutor(machine.cores)
 
-    def start(self, command, log) -> Future:
-        return self.threads.submit(self._run, command, log)
+    def start(self, stage, log) -> Future:
+        return self.threads.submit(self._run, stage.cmd, log)
 
     def _run(self, command, log):
         with open(log, "w") as out:
@@ -48,7 +48,7 @@ def little_plan(**commands):
 def run(plan, root, jobs=2, is_stale=lambda name: True, entry=lambda name: f"entry of {name}", gigabytes=99):
     seconds = {one.name: 1.0 for one in plan.stages}
     board = running.Board(plan, root, schedule.by_urgency(plan, seconds))
-    return list(running.run(board, Shell(root), Machine(jobs, gigabytes), is_stale, entry))
+    return list(running.run(board, Shell(root, Machine(jobs, gigabytes)), is_stale, entry))
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])
