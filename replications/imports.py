@@ -25,6 +25,7 @@ NOT_FOLLOWED = {
     "replications.places": "where a run's files lie",
     "replications.imports": "this: whether what is kept is still good, not what it is",
     "replications.progress": "what is said meanwhile",
+    "replications.garbage": "when memory is searched for what can be let go",
     "replications.errors": "names of what goes wrong",
 }
 

@@ -105,7 +105,12 @@ def _rows(lines: list[str], start: int, name: str) -> tuple[list[list[str]], lis
     for number, line in enumerate(lines, start=start):
         if line.startswith("#"):
             continue
-        where, cells = f"{name}, line {number}", line.rstrip().split("\t")
+        cells = line.rstrip().split("\t")
+        if _is_next_word(cells, len(words) + 1):
+            words.append(cells)
+            numbers.append(number)
+            continue
+        where = f"{name}, line {number}"
         if len(cells) != COLUMNS:
             raise Refusal(f"{where}: {COLUMNS} columns separated by tabs are expected, got {len(cells)}")
         matched = _ID.fullmatch(cells[0])
@@ -116,9 +121,7 @@ def _rows(lines: list[str], start: int, name: str) -> tuple[list[list[str]], lis
         if matched["empty"]:
             empty.append((cells[-1], number))
         if matched["word"]:
-            _check_word(cells, len(words) + 1, where)
-            words.append(cells)
-            numbers.append(number)
+            _refuse_word(cells, len(words) + 1, where)
     if not words:
         raise Refusal(f"{name}, line {start}: the sentence has no word")
     if range_ends > len(words):
@@ -133,15 +136,27 @@ def _range_end(matched: re.Match, n_words: int, previous: int, where: str) -> in
     return last
 
 
-def _check_word(cells: list[str], expected: int, where: str) -> None:
+def _is_next_word(cells: list[str], expected: int) -> bool:
+    """Whether nothing is wrong with a word's line, which is what nearly every line is."""
+    return (
+        len(cells) == COLUMNS
+        and cells[0] == str(expected)
+        and cells[1].strip() != ""
+        and cells[3] not in ("", "_")
+        and cells[7] not in ("", "_")
+        and _HEAD.fullmatch(cells[6]) is not None
+    )
+
+
+def _refuse_word(cells: list[str], expected: int, where: str) -> None:
+    """Say what is wrong with a word's line."""
     if int(cells[0]) != expected:
         raise Refusal(f"{where}: word {expected} is expected, got {cells[0]}")
     if not cells[1].strip():
         raise Refusal(f"{where}: the word is empty")
     if not _HEAD.fullmatch(cells[6]):
         raise Refusal(f"{where}: the head should be the number of a word or 0, not {cells[6][:20]!r}")
-    if cells[3] in ("", "_") or cells[7] in ("", "_"):
-        raise Refusal(f"{where}: the word should have a universal tag and a relation")
+    raise Refusal(f"{where}: the word should have a universal tag and a relation")
 
 
 def _check_heads(heads: tuple[int, ...], numbers: list[int], name: str) -> None:

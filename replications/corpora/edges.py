@@ -14,7 +14,7 @@ SPLITS = ("train", "dev", "test")
 WordSpan = tuple[int, int]  # words [start, end) of one sentence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are a million of them
 class Target:
     """What a probe is asked about: one span of words or two, and its labels: one, or any number if multi-label."""
 
@@ -23,7 +23,7 @@ class Target:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """A text as words, with its targets; `id` is the corpus's own."""
 
@@ -69,9 +69,10 @@ def make_task(
     dropped: dict[str, int] | None = None,
 ) -> EdgeTask:
     """A checked task. Refuses empty words, spans outside their sentence, no label, and a split without targets."""
+    where = {split: f"{name} ({', '.join(corpora)}), {split}" for split in SPLITS}
     for split in SPLITS:
         for sentence in splits[split]:
-            _check(sentence, f"{name} ({', '.join(corpora)}), {split}", multi_label)
+            _check(sentence, where[split], multi_label)
         if not any(sentence.targets for sentence in splits[split]):
             raise Refusal(f"{name} ({', '.join(corpora)}): {split} has no target to probe")
     found = sorted({label for split in splits.values() for s in split for t in s.targets for label in t.labels})

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from replications.corpora.conllu import Tree
@@ -44,20 +44,19 @@ def is_open(tree: Tree) -> bool:
     return tree.document.startswith(tuple(f"GUM_{genre}_" for genre in OPEN_GENRES))
 
 
-def entities(trees: Iterable[Tree], name: str) -> tuple[Sentence, ...]:
+def entities(annotated: Iterable[Annotated]) -> tuple[Sentence, ...]:
     """Every mention with its type, nested ones and pronouns included (OntoNotes has neither)."""
     return tuple(
         Sentence(one.tree.id, one.tree.words, tuple(Target(found.span, None, (found.kind,)) for found in one.mentions))
-        for one in read(trees, name)
+        for one in annotated
     )
 
 
-def coreference(trees: Iterable[Tree], name: str) -> tuple[Sentence, ...]:
+def coreference(annotated: Sequence[Annotated]) -> tuple[Sentence, ...]:
     """Every pair of mentions of one sentence: label 1 if they belong to one chain, else 0.
 
     As in OntoNotes only chains of two mentions or more (in the document) take part. The earlier mention is span1.
     """
-    annotated = list(read(trees, name))
     sizes = Counter((one.tree.document, mention.chain) for one in annotated for mention in one.mentions)
     sentences = []
     for tree, found in ((one.tree, one.mentions) for one in annotated):
@@ -70,9 +69,9 @@ def coreference(trees: Iterable[Tree], name: str) -> tuple[Sentence, ...]:
     return tuple(sentences)
 
 
-def dropped(trees: Iterable[Tree], name: str) -> dict[str, int]:
+def dropped(annotated: Iterable[Annotated]) -> dict[str, int]:
     """How many mentions are no span of words, by reason: those in several pieces, and those on empty nodes."""
-    return dict(sorted(sum((one.dropped for one in read(trees, name)), Counter()).items()))
+    return dict(sorted(sum((one.dropped for one in annotated), Counter()).items()))
 
 
 def read(trees: Iterable[Tree], name: str) -> Iterator[Annotated]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from replications.catalogue import datasets
@@ -86,15 +87,21 @@ def _tagged(name: str, language: str) -> EdgeTask:
 def _propbank(name: str, language: str) -> EdgeTask:
     """consts or srl: PropBank's rows joined with the words of ewt-uds."""
     banks = treebanks.trees("ewt-uds", language)
-    paths = datasets.fetch("ewt-propbank")
-    if "ewt_propbank.jsonl" in paths:
-        rows = propbank.read_joined(datasets.read_text(paths["ewt_propbank.jsonl"]), "ewt_propbank.jsonl")
-    else:
-        ((file, path),) = paths.items()
-        rows = propbank.read_release(path.read_bytes(), file, [tree for found in banks.values() for tree in found])
+    rows = _propbank_rows(tuple(sorted(datasets.fetch("ewt-propbank").items())), language)
     convert = propbank.constituents if name == "consts" else propbank.roles
     splits = {s: tuple(convert(*pair) for pair in propbank.join(banks[s], rows, "ewt-propbank")) for s in SPLITS}
     return make_task(name, language, splits, corpora=("ewt-uds", "ewt-propbank"))
+
+
+@lru_cache(maxsize=1)
+def _propbank_rows(items: treebanks.Paths, language: str) -> dict[str, propbank.PropbankRow]:
+    """Sentence id -> row, from whichever form the paths are of; read once for both tasks."""
+    paths = dict(items)
+    if "ewt_propbank.jsonl" in paths:
+        return propbank.read_joined(datasets.read_text(paths["ewt_propbank.jsonl"]), "ewt_propbank.jsonl")
+    ((file, path),) = items
+    trees = [tree for found in treebanks.trees("ewt-uds", language).values() for tree in found]
+    return propbank.read_release(path.read_bytes(), file, trees)
 
 
 def _gum_constituents(name: str, language: str) -> EdgeTask:
@@ -120,11 +127,11 @@ def _uner(name: str, language: str) -> EdgeTask:
 def _gum_mentions(corpus: str) -> Builder:
     def build(name: str, language: str) -> EdgeTask:
         convert = mentions.entities if name == "entities" else mentions.coreference
-        banks = treebanks.trees(corpus, language)
-        splits = {split: convert(found, f"{split}.conllu") for split, found in banks.items()}
+        annotated = treebanks.annotated(corpus, language)
+        splits = {split: convert(found) for split, found in annotated.items()}
         dropped: Counter[str] = Counter()
-        for split, found in banks.items():
-            dropped.update(mentions.dropped(found, f"{split}.conllu"))
+        for found in annotated.values():
+            dropped.update(mentions.dropped(found))
         more: dict[str, Any] = {"metric": "f1_of_1", "unscored": ("0",)} if name == "coref" else {}
         return make_task(name, language, splits, corpora=(corpus,), dropped=dict(dropped), **more)
 

@@ -12,10 +12,12 @@ from replications.catalogue import datasets
 from replications.corpora import conllu, mentions, tagged, uds
 from replications.corpora.conllu import Tree
 from replications.corpora.edges import SPLITS
+from replications.corpora.mentions import Annotated
 from replications.corpora.splits import by_id
 from replications.errors import Refusal
 
 Trees = dict[str, tuple[Tree, ...]]
+Paths = tuple[tuple[str, Path], ...]  # files by name, as a key of what has been read
 PUD_LANGUAGES = (
     "ar", "cs", "de", "en", "es", "fi", "fr", "gl", "hi", "id", "is", "it", "ja", "ko", "pl", "pt", "ru", "sv", "th",
     "tr", "zh",
@@ -36,11 +38,7 @@ class Treebank:
 
 def trees(name: str, language: str) -> Trees:
     """Split -> trees. Raises Unavailable when the treebank cannot be had, Refusal when its files are not in order."""
-    bank = BANKS[name]
-    if language not in bank.languages:
-        raise Refusal(f"{name} is in {', '.join(bank.languages)}, not in {language}")
-    paths = datasets.fetch(dataset_of(name, language))
-    return _read(name, tuple(sorted(paths.items())))
+    return _read(name, _paths(name, language))
 
 
 def dataset_of(name: str, language: str) -> str:
@@ -48,9 +46,26 @@ def dataset_of(name: str, language: str) -> str:
     return BANKS[name].dataset.format(language)
 
 
+def annotated(name: str, language: str) -> dict[str, tuple[Annotated, ...]]:
+    """Split -> trees with their mentions, of a treebank that has them; raises as `trees` does."""
+    return _annotated(name, _paths(name, language))
+
+
+def _paths(name: str, language: str) -> Paths:
+    bank = BANKS[name]
+    if language not in bank.languages:
+        raise Refusal(f"{name} is in {', '.join(bank.languages)}, not in {language}")
+    return tuple(sorted(datasets.fetch(dataset_of(name, language)).items()))
+
+
 @lru_cache(maxsize=4)
-def _read(name: str, paths: tuple[tuple[str, Path], ...]) -> Trees:
+def _read(name: str, paths: Paths) -> Trees:
     return BANKS[name].read(dict(paths))
+
+
+@lru_cache(maxsize=1)
+def _annotated(name: str, paths: Paths) -> dict[str, tuple[Annotated, ...]]:
+    return {split: tuple(mentions.read(found, f"{split}.conllu")) for split, found in _read(name, paths).items()}
 
 
 def _split_files(paths: dict[str, Path], keep: Callable[[Tree], bool] = lambda tree: True) -> Trees:
@@ -80,7 +95,7 @@ def decompositional(paths: dict[str, Path]) -> tuple[Trees, dict[str, uds.Edges]
 
 
 @lru_cache(maxsize=1)
-def _decompositional(items: tuple[tuple[str, Path], ...]) -> tuple[Trees, dict[str, uds.Edges]]:
+def _decompositional(items: Paths) -> tuple[Trees, dict[str, uds.Edges]]:
     paths = dict(items)
     if "ids.json" in paths:
         ids = _ids(datasets.read_text(paths["ids.json"]))

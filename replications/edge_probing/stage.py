@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from replications.edge_probing.training import Rhythm
 from replications.errors import Refusal, Unavailable
 from replications.evidence import shards
 from replications.evidence.run import Asked, by_weights, write_run
+from replications.garbage import uncollected
 from replications.models.load import Loaded
 from replications.models.twins import Twins, measure_twins
 from replications.probing import wordpieces
@@ -81,16 +82,18 @@ def probe_all(
     return {name: outcome for name, (outcome, _) in made.items()}, {name: counts for name, (_, counts) in made.items()}
 
 
+@uncollected()
 def load_tasks(params: Mapping[str, Any], language: str) -> tuple[dict[str, EdgeTask], dict[str, str]]:
     """Tasks that can be had here, made small; and for each of the others the reason. Refuses when none can be had.
 
     Which corpus a task is read from is in params.yaml: what else a machine happens to have must not change a number.
     """
     sources, tasks, unavailable = params["sources"].get(language, params["sources"]["other"]), {}, {}
-    for name, source in sources.items():
+    load = cache(lambda name: load_task(name, language, source=sources[name]))  # a partner of several is read once
+    for name in sources:
         try:
-            task, partner = load_task(name, language, source=source), (params["drawn_with"] or {}).get(name)
-            other = load_task(partner, language, source=sources[partner]) if partner and partner in sources else task
+            task, partner = load(name), (params["drawn_with"] or {}).get(name)
+            other = load(partner) if partner and partner in sources else task
             tasks[name] = made_small(task, other, params)
         except Unavailable as reason:
             unavailable[name] = str(reason)

@@ -28,6 +28,7 @@ from replications.catalogue import entries
 from replications.causal.stack import Stack
 from replications.evidence import shards
 from replications.evidence.run import Asked, write_run
+from replications.garbage import uncollected
 from replications.layer_probing import causal_check, evidence, minimal_pair, probe_series, stimuli
 from replications.layer_probing.evidence import Held, Outcome
 from replications.layer_probing.probe_series import Plan
@@ -65,6 +66,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         return write_run(out, tree, tables, twins.provenance | more)
 
 
+@uncollected()
 def read_text(model: str, language: str, params: Mapping[str, Any]) -> ProbedText:
     """Step 1. Raises Unavailable when a corpus cannot be had: what is at hand must not change a number."""
     entry, places = entries.find(model), []

@@ -16,6 +16,7 @@ from replications import files, progress
 from replications.catalogue import entries, folders
 from replications.catalogue.entries import ModelEntry
 from replications.errors import Refusal
+from replications.garbage import uncollected
 from replications.models import control_tokens, families, weights
 from replications.stimuli.spans import Encoded, Encoder, Span
 
@@ -169,7 +170,8 @@ def _tokenizer(folder: Path) -> Any:
     """One per folder and process: a vocabulary of 262,144 takes seconds to read."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with uncollected():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def _for_bridge(tokenizer: Any) -> Any:

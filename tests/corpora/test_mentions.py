@@ -33,7 +33,7 @@ def test_mentions_nest_and_may_be_one_word(small):
         ("place", "2", (0, 1)),
         ("place", "2", (3, 4)),
     ]
-    (sentence,) = mentions.entities(found, "gum.conllu")
+    (sentence,) = mentions.entities(mentions.read(found, "gum.conllu"))
     assert sentence.targets[0] == Target((0, 3), None, ("person",))
 
 
@@ -46,7 +46,7 @@ def test_pairs_within_a_sentence_are_coreferent_or_not_and_singletons_take_no_pa
         "Entity=(9-new-time-sgl)",
     )
     other = text(small, "Entity=(2-giv-place-coref)", "_", schema="", number=2)
-    first, second = mentions.coreference(conllu.read(one + other, "gum.conllu"), "gum.conllu")
+    first, second = mentions.coreference(list(mentions.read(conllu.read(one + other, "gum.conllu"), "gum.conllu")))
     assert [(target.span1, target.span2, target.labels) for target in first.targets] == [
         ((0, 1), (1, 2), ("0",)),
         ((0, 1), (2, 3), ("1",)),
@@ -58,7 +58,7 @@ def test_pairs_within_a_sentence_are_coreferent_or_not_and_singletons_take_no_pa
 def test_the_same_number_in_another_document_is_another_chain(small):
     one = text(small, "Entity=(1-new-person-coref)")
     other = text(small, "Entity=(1-new-person-coref)", document="GUM_bio_sailor", schema="")
-    found = mentions.coreference(conllu.read(one + other, "gum.conllu"), "gum.conllu")
+    found = mentions.coreference(list(mentions.read(conllu.read(one + other, "gum.conllu"), "gum.conllu")))
     assert [sentence.targets for sentence in found] == [(), ()]
 
 
@@ -66,9 +66,9 @@ def test_a_mention_in_pieces_is_left_out(small):
     found = trees(
         small, "Entity=(3[1/2]-new-person-coref)", "_", "Entity=(3[2/2]-new-person-coref)", "Entity=(4-new-place-coref)"
     )
-    (sentence,) = mentions.entities(found, "gum.conllu")
+    (sentence,) = mentions.entities(mentions.read(found, "gum.conllu"))
     assert sentence.targets == (Target((3, 4), None, ("place",)),)
-    assert mentions.dropped(found, "gum.conllu") == {"pieces_of_split_mentions": 2}
+    assert mentions.dropped(mentions.read(found, "gum.conllu")) == {"pieces_of_split_mentions": 2}
 
 
 EMPTY = "{}.1\tit\t_\t_\t_\t_\t_\t_\t_\t{}\n"
@@ -87,16 +87,16 @@ EMPTY = "{}.1\tit\t_\t_\t_\t_\t_\t_\t_\t{}\n"
 def test_a_mention_on_an_empty_node_is_left_out_and_counted(small, before, misc, after, count):
     lines = text(small, before, after, "Entity=(4-new-place-coref)").splitlines(keepends=True)
     found = conllu.read("".join([*lines[:4], EMPTY.format(1, misc), *lines[4:]]), "gum.conllu")
-    (sentence,) = mentions.entities(found, "gum.conllu")
+    (sentence,) = mentions.entities(mentions.read(found, "gum.conllu"))
     assert sentence.targets[-1] == Target((2, 3), None, ("place",))
     assert len(sentence.targets) == (1 if count else 2)
-    assert mentions.dropped(found, "gum.conllu") == ({"mentions_on_empty_nodes": count} if count else {})
+    assert mentions.dropped(mentions.read(found, "gum.conllu")) == ({"mentions_on_empty_nodes": count} if count else {})
 
 
 def test_a_sentence_of_more_mentions_than_can_be_paired_is_refused(small):
     crowd = "Entity=" + "(1-new-person-coref)" * (mentions.MOST + 1)
     with pytest.raises(Refusal, match="sentence GUM_news_boats-1 has 1001 mentions, more than 1000"):
-        mentions.coreference(trees(small, crowd), "gum.conllu")
+        list(mentions.read(trees(small, crowd), "gum.conllu"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from corpora import test_pairs, test_propbank, test_uds
 
 from replications.catalogue.entries import load_datasets
-from replications.corpora import semeval, tasks
+from replications.corpora import mentions, semeval, tasks
 from replications.corpora.edges import SPLITS
 from replications.corpora.tasks import load_task
 from replications.errors import Refusal, Unavailable
@@ -96,7 +96,9 @@ def test_label_one_alone_is_scored_in_coref(small, catalogue):
     assert (found.corpora, found.metric, found.labels, found.scored) == (("gap",), "f1_of_1", ("0", "1"), ("1",))
 
 
-def test_gum_gives_entities_and_pairs(small, catalogue):
+def test_gum_gives_entities_and_pairs_and_is_read_once(small, catalogue, monkeypatch):
+    read, real = [], mentions.read
+    monkeypatch.setattr(mentions, "read", lambda trees, name: read.append(name) or real(trees, name))
     miscs = ["Entity=(1-person)", "Entity=(2-place)", "_", "_", "Entity=(1-person)"]
     rows = [f"{row} {misc}" for row, misc in zip(small.DOG, miscs, strict=True)]
     catalogue["gum"] = small.splits_of(
@@ -105,6 +107,7 @@ def test_gum_gives_entities_and_pairs(small, catalogue):
     entities = load_task("entities")
     assert (entities.corpora, entities.labels) == (("gum",), ("person", "place"))
     assert [target.labels for target in load_task("coref").splits["test"][0].targets] == [("1",)]
+    assert read == ["train.conllu", "dev.conllu", "test.conllu"]
 
 
 def test_gums_trees_must_have_the_words_of_its_sentences(small, catalogue):

@@ -135,7 +135,7 @@ def test_a_task_is_read_from_the_corpus_that_is_pinned(monkeypatch):
     monkeypatch.setattr(stage, "load_task", lambda *args, source: asked.append((*args, source)) or task(*args))
     tasks, unavailable = stage.load_tasks(PARAMS | {"drawn_with": {"deps": "pos"}}, "en")
     assert (set(tasks), set(unavailable)) == ({"pos", "deps"}, {"srl"})
-    assert asked == [("pos", "en", "a"), ("deps", "en", "a"), ("pos", "en", "a"), ("srl", "en", "b")]
+    assert asked == [("pos", "en", "a"), ("deps", "en", "a"), ("srl", "en", "b")]  # deps' partner is not read again
 
 
 @pytest.mark.parametrize(("layers", "most", "wanted"), [
