@@ -110,11 +110,13 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:<number> or mps.")] = "cpu",
     profile: Annotated[str | None, typer.Option(help="default or full; params.yaml decides if unset.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the run; reports/local if unset.")] = None,
+    join: Annotated[bool, typer.Option("--join", help="Help the process that is at work on this run.")] = False,
 ) -> None:
     """Measure one replication on one model in one language, judge its claims, and say where the run lies.
 
     A trial run goes to reports/local/<room>/<model>/<language> and disturbs nothing; `replicate adopt` takes it into
-    the evidence. With `--out reports` the evidence itself is written, as `dvc repro` does.
+    the evidence. With `--out reports` the evidence itself is written, as `dvc repro` does. The same line with `--join`,
+    on any machine that shares the cache, takes over parts of that run, writes nothing else and ends with it.
     """
     from replications import trial
     from replications.claims.ledger import rooms
@@ -131,7 +133,11 @@ def run(
     folder = trial.folder(out, root)
     os.environ["TQDM_DISABLE"] = "1"  # the libraries' bars, one per patched column; the stage shows its own
     keep_freed_memory()
-    trial.measure(trial.TrialRun(room, model, language, device, profile), folder, root, show=_show)
+    asked = trial.TrialRun(room, model, language, device, profile)
+    if join:
+        trial.join(asked, folder, root)
+    else:
+        trial.measure(asked, folder, root, show=_show)
 
 
 @app.command()

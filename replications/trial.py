@@ -26,6 +26,7 @@ from replications.pipeline import room_stage
 from replications.settings import load_settings, room_params
 
 RECORD = "run.json"
+SHARDS = Path("replications/evidence/shards.py")
 FETCHED = ("models", "datasets")  # folders of reports/ that say what is fetched; pinned by hash in the catalogue
 UNREAD = (".py", ".pyc", ".md")  # modules are in the digest of the code; no run reads the others
 
@@ -91,6 +92,30 @@ def measure(asked: TrialRun, folder: Path, root: Path, show: Callable[[Any], Non
         print(f"{_shown(target, root)}: {counts(rows)}")
     else:
         _tell(asked, rows, target, root, show)
+
+
+def join(asked: TrialRun, folder: Path, root: Path) -> None:
+    """Help whoever is making this run into `folder`: make shards of it, and write nothing there.
+
+    Returns when no shard is left to be made, or when the run's owner has ended. Refuses a room without shards.
+    """
+    if not has_shards(asked.room):
+        raise Refusal(f"room {asked.room} cannot be joined: its run should be one of parts that are kept as shards")
+    if folder == (root / "reports").resolve():
+        arithmetic.one_thread()
+    stage = import_module(f"replications.{asked.room}.stage")
+    from replications.evidence import shards
+
+    unwritten = folder / places.PARTIAL / asked.room / asked.model / f"{asked.language}.joined"  # finds upstream runs
+    with shards.helping():
+        stage.run(
+            model=asked.model, language=asked.language, device=asked.device, profile=asked.profile, out=unwritten
+        )  # fmt: skip
+
+
+def has_shards(room: str) -> bool:
+    """Whether runs of a room are made of shards, so that several processes can work on one of them."""
+    return SHARDS in imports.closure(f"replications.{room}.stage")
 
 
 def account(asked: TrialRun, out: Path, root: Path) -> dict[str, Any]:

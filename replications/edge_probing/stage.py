@@ -54,6 +54,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     twins = measure_twins(asked, lambda loaded: loaded.entry.kind, run_over, run_over)
     with shards.keep(asked.identity(tasks=digests(tasks))) as kept:
         outcomes, counts = probe_all(twins, tasks, corpus, asked, kept)
+        kept.complete()
         more = {"text": twins.measured.counts, "tasks": counts, "not_measured": unavailable,
                 "no_expected_layer": of_sources(summary.undefined, outcomes, asked.draws)}  # fmt: skip
         curves = by_weights(SOURCES, partial(summary.table, outcomes, **asked.draws))
@@ -67,19 +68,24 @@ def probe_all(
 ) -> tuple[dict[str, Outcome], dict[str, Any]]:  # fmt: skip
     """Step 3: by task what its probes got right and wrong, and how many examples and probes there were."""
     params, place = asked.params, {words: number for number, words in enumerate(corpus)}
-    states = [twins.measured, twins.control]
+    states, layers = [twins.measured, twins.control], twins.measured.n_layers
+    probes, data = lineup(layers, params), {
+        name: examples.build(task, states[0], place, params["seed"]) for name, task in tasks.items()
+    }  # fmt: skip
 
-    def probed(item: tuple[str, EdgeTask]) -> tuple[Outcome, dict[str, Any]]:
-        name, task = item
-        data, probes = examples.build(task, states[0], place, params["seed"]), lineup(states[0].n_layers, params)
+    def probed(name: str) -> dict[str, Tensor]:
         rhythm = Rhythm(**params["rhythm"]["small" if name in SMALL else "large"])
-        ran = kept(name, lambda: measure(states, twins.plan, data, probes, rhythm, params["seed"], asked.device))
-        size = {"steps": int(ran["steps"].max()), "probes": len(probes), "corpora": list(task.corpora)}
-        left_out = {f"corpus_{reason}": count for reason, count in task.dropped.items()}
-        return as_outcome(ran, probes, states[0].n_layers), data.counts | size | left_out
+        return measure(states, twins.plan, data[name], probes, rhythm, params["seed"], asked.device)
 
-    made = dict(zip(tasks, side_by_side(probed, list(tasks.items()), "tasks probed"), strict=True))
-    return {name: outcome for name, (outcome, _) in made.items()}, {name: counts for name, (_, counts) in made.items()}
+    made = kept.each({name: partial(probed, name) for name in tasks}, "tasks probed", side_by_side)
+    ran = dict(zip(tasks, made, strict=True))
+    outcomes = {name: as_outcome(one, probes, layers) for name, one in ran.items()}
+    return outcomes, {name: data[name].counts | _size(tasks[name], one, probes) for name, one in ran.items()}
+
+
+def _size(task: EdgeTask, ran: Mapping[str, Tensor], probes: list[Probe]) -> dict[str, Any]:
+    size = {"steps": int(ran["steps"].max()), "probes": len(probes), "corpora": list(task.corpora)}
+    return size | {f"corpus_{reason}": count for reason, count in task.dropped.items()}
 
 
 @uncollected()

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replications import progress
 from replications.evidence.shards import Keep
 from replications.evidence.stats import Array
 from replications.ioi_circuit import classes, path_patching
@@ -139,10 +138,8 @@ class Search:
     ) -> Array:  # fmt: skip
         """Effects [layer, head, n] on prompts `begin` to `end`, in their order; what one group gives is a shard."""
         groups, order = self._together(begin, end, key)
-        parts = [
-            self.keep(f"{name}/{i:04d}", partial(_named, effects, some, senders))["effects"]
-            for i, some in enumerate(progress.watched(groups, f"paths: {name}"))
-        ]
+        makers = {f"{name}/{i:04d}": partial(_named, effects, some, senders) for i, some in enumerate(groups)}
+        parts = [part["effects"] for part in self.keep.each(makers, f"paths: {name}")]
         return torch.cat(parts, -1)[..., torch.tensor(order).argsort()].double().numpy()
 
     def _together(self, begin: int, end: int, key: Callable[[CircuitPrompt], Hashable]) -> tuple[list[Some], list[int]]:

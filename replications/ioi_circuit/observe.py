@@ -43,12 +43,10 @@ def observe(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], keep: Keep) -> O
     One template and name order at a time: positions are the same there.
     """
     groups = grouped(prompts, lambda prompt: (prompt.template, prompt.order, len(prompt.ids)))
-    parts, order = [], []
-    for i, rows in enumerate(progress.watched(list(groups.values()), "prompts")):
-        some = [prompts[row] for row in rows]
-        parts.append(keep(f"prompts/{i:04d}", partial(_observe, anatomy, some)))
-        order += rows
-    back = torch.tensor(order).argsort()
+    makers = {f"prompts/{i:04d}": partial(_observe, anatomy, [prompts[row] for row in rows])
+              for i, rows in enumerate(groups.values())}  # fmt: skip
+    parts = keep.each(makers, "prompts")
+    back = torch.tensor([row for rows in groups.values() for row in rows]).argsort()
     merged = {name: torch.cat([part[name] for part in parts], -1)[..., back].double().numpy() for name in parts[0]}
     looks = {name: merged.pop(name) for name in attention.PAIRS}
     return Observed(merged, looks)
@@ -75,10 +73,10 @@ def logit_diffs(anatomy: Anatomy, prompts: Sequence[CircuitPrompt], ids: Sequenc
     """Logit differences [n] of other texts with the same answers, such as the prompts after an unrelated sentence."""
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     batches = [order[begin : begin + ROWS] for begin in range(0, len(order), ROWS)]
-    parts = []
-    for i, rows in enumerate(progress.watched(batches, "prefixed")):
-        some, texts = [prompts[row] for row in rows], [ids[row] for row in rows]
-        parts.append(keep(f"prefixed/{i:04d}", partial(_logit_diffs, anatomy, some, texts)))
+    makers = {f"prefixed/{i:04d}": partial(_logit_diffs, anatomy, [prompts[row] for row in rows],
+                                           [ids[row] for row in rows])
+              for i, rows in enumerate(batches)}  # fmt: skip
+    parts = keep.each(makers, "prefixed")
     back = torch.tensor(order).argsort()
     return torch.cat([part["logit_diff"] for part in parts])[back].double().numpy()
 

@@ -58,6 +58,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         twins = measure_twins(
             asked, first, partial(measure, params=asked.params), partial(control, params=asked.params)
         )
+        twins.plan.kept.complete()
         found = twins.by_weights
         described = {name: _described(name, made) for name, made in twins.plan.sets.items()}
         tree = trees(found, (model, language), asked.draws)
@@ -119,10 +120,7 @@ def control(twin: Loaded, plan: Plan, params: Mapping[str, Any]) -> dict[str, Fi
 def _measure_all(
     loaded: Loaded, sets: Mapping[str, Stimuli], params: Mapping[str, Any], kept: shards.Keep, weights: str
 ) -> dict[str, Findings]:
-    def named(name: str) -> shards.Keep:
-        return lambda part, make: kept(f"{weights}/{name}/{part}", make)
-
-    return {name: one_set.measure(loaded, made, params, named(name)) for name, made in sets.items()}
+    return {name: one_set.measure(loaded, made, params, kept.under(f"{weights}/{name}")) for name, made in sets.items()}
 
 
 def trees(found: Mapping[str, Found], place: tuple[str, str], draws: Mapping[str, int]) -> dict[str, Any]:

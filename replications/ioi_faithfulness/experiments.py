@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from replications import progress
 from replications.causal import metrics
 from replications.causal.stack import Stack
 from replications.evidence.shards import Keep
@@ -66,16 +65,15 @@ def of_model(setup: Setup, bridge: Any, kept: Keep) -> dict[str, Found]:
             "heads": _array(attribution.importance(bridge, bench.prompts, bench.model.instead)),
         },
     }
-    return {name: _stored(kept, f"model/{name}", make) for name, make in progress.watched(makers.items(), "model")}
+    return _stored(kept.under("model"), makers, "model")
 
 
 def of_circuit(
     setup: Setup, circuit: Circuit, params: Mapping[str, Any], kept: Keep, name: str, device: str
-) -> Iterator[tuple[str, Found]]:
-    """(experiment, arrays) for one circuit; what needs heads that the circuit does not have is left out."""
+) -> dict[str, Found]:
+    """Arrays by experiment for one circuit; what needs heads that the circuit does not have is left out."""
     tested = criteria.put_to_test(setup.bench, circuit)
-    for experiment, make in progress.watched(_makers(setup, tested, params, device).items(), f"circuit {name}"):
-        yield experiment, _stored(kept, f"{name}/{experiment}", make)
+    return _stored(kept.under(name), _makers(setup, tested, params, device), f"circuit {name}")
 
 
 def _makers(setup: Setup, tested: Trial, params: Mapping[str, Any], device: str) -> dict[str, Callable[[], Found]]:
@@ -144,10 +142,15 @@ def _variants(setup: Setup, circuit: Circuit) -> Found:
     }
 
 
-def _stored(kept: Keep, name: str, make: Callable[[], Found]) -> Found:
-    """Arrays through the shards, which hold tensors."""
-    found = kept(name, lambda: {key: torch.from_numpy(np.ascontiguousarray(a)) for key, a in make().items()})
-    return {key: _array(tensor) for key, tensor in found.items()}
+def _stored(kept: Keep, makers: Mapping[str, Callable[[], Found]], doing: str) -> dict[str, Found]:
+    """Arrays by name through the shards, which hold tensors."""
+    made = kept.each({name: partial(_tensors, make) for name, make in makers.items()}, doing)
+    return {name: {key: _array(tensor) for key, tensor in found.items()}
+            for name, found in zip(makers, made, strict=True)}  # fmt: skip
+
+
+def _tensors(make: Callable[[], Found]) -> dict[str, torch.Tensor]:
+    return {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in make().items()}
 
 
 def _array(tensor: torch.Tensor) -> Array:

@@ -62,6 +62,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         first = partial(prepare, text=load_stimuli(language), file=file, asked=asked, held=held)
         twins = measure_twins(asked, first, partial(measure, asked=asked), partial(control, asked=asked))
         plan, tested = twins.plan, twins.plan.tested
+        plan.kept.complete()
         tree = trees(twins.measured, twins.control, tested, asked.draws)
         more = {"dropped": plan.made.dropped, "circuit": f"reports/{SOURCE}/{model}/{language}/tables/{file.name}"}
         written = frames(tree, twins.measured, tested, asked.params)
@@ -95,7 +96,7 @@ def measure(loaded: Loaded, plan: Plan, asked: Asked) -> dict[str, Any]:
     setup = experiments.prepare(Stack(loaded.hf_model), prompts, twins, asked.device)
     arrays: dict[str, dict[str, Found]] = {"model": experiments.of_model(setup, loaded.bridge, plan.kept)}
     for name, circuit in plan.tested.items():
-        arrays[name] = dict(experiments.of_circuit(setup, circuit, params, plan.kept, name, asked.device))
+        arrays[name] = experiments.of_circuit(setup, circuit, params, plan.kept, name, asked.device)
     return {"prompts": prompts, "arrays": arrays, "adversarial": _named_more(loaded, plan, asked, "trained")}
 
 
@@ -119,12 +120,9 @@ def _named_more(loaded: Loaded, plan: Plan, asked: Asked, weights: str) -> dict[
     encode, answers = encoder(loaded), torch.tensor([(p.io_id, p.s_id) for p in some])
     rows = adversarial.encoded(some, text.ioi.mentions, encode, text.answer_prefix)
     stack = Stack(loaded.hf_model)
-    return {
-        kind: adversarial.arrays(plan.kept(
-            f"adversarial/{weights}/{kind}", partial(adversarial.behaviour, stack, ids, answers, asked.device)
-        ))
-        for kind, ids in rows.items()
-    }  # fmt: skip
+    makers = {kind: partial(adversarial.behaviour, stack, ids, answers, asked.device) for kind, ids in rows.items()}
+    made = plan.kept.under(f"adversarial/{weights}").each(makers, "one of the two named once more")
+    return {kind: adversarial.arrays(found) for kind, found in zip(rows, made, strict=True)}
 
 
 def trees(

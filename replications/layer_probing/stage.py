@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from replications import progress
 from replications.catalogue import entries
@@ -60,6 +61,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
         some = partial(measure, asked=asked, kept=kept)
         first, second = (partial(some, name=name) for name in ("measured", "control"))
         twins = measure_twins(asked, lambda loaded: text, first, second)
+        kept.complete()
         tree, tables = evaluate(twins.by_weights, asked.params)
         counts = {name: words.counts for name, words in text.corpora.items()} | twins.measured.counts
         more = {"corpora": {name: list(words.corpora) for name, words in text.corpora.items()}, "counts": counts}
@@ -111,11 +113,11 @@ def measure(loaded: Loaded, text: ProbedText, asked: Asked, kept: shards.Keep, n
 def _probe_words(found: Activations, words: Words, plan: Plan, kept: shards.Keep, name: str) -> dict[str, NDArray[Any]]:
     made = probe_series.problems(words, found.kept, plan.seed)
 
-    def probed(layer: int) -> dict[str, Any]:
-        states = found.layer(layer)[found.kept]
-        return kept(f"{name}-{layer:03}", lambda: probe_series.probe_layer(states, made, words, found.kept, plan))
+    def probed(layer: int) -> dict[str, Tensor]:
+        return probe_series.probe_layer(found.layer(layer)[found.kept], made, words, found.kept, plan)
 
-    return probe_series.stacked(side_by_side(probed, range(found.n_layers), f"layers probed ({name})"))
+    makers = {f"{name}-{layer:03}": partial(probed, layer) for layer in range(found.n_layers)}
+    return probe_series.stacked(kept.each(makers, f"layers probed ({name})", side_by_side))
 
 
 def _measure_pair(
@@ -128,13 +130,11 @@ def _measure_pair(
     places = [place for place, good in zip(places, able, strict=True) if good]
     outcome.counts["minimal_pair"] = {"words": len(places), "words_lost_by_the_tokenizer": int((~able).sum())}
 
-    def probed(layer: int) -> dict[str, Any]:
-        states = found.layer(layer)[own]
-        return kept(f"{name}-pair-{layer:03}", lambda: minimal_pair.probe_layer(states, places, plan))
+    def probed(layer: int) -> dict[str, Tensor]:
+        return minimal_pair.probe_layer(found.layer(layer)[own], places, plan)
 
-    outcome.pair.update(
-        probe_series.stacked(side_by_side(probed, range(found.n_layers), f"layers probed ({name}, the pair)"))
-    )
+    makers = {f"{name}-pair-{layer:03}": partial(probed, layer) for layer in range(found.n_layers)}
+    outcome.pair.update(probe_series.stacked(kept.each(makers, f"layers probed ({name}, the pair)", side_by_side)))
     outcome.types.update({split: [p.type for p in places if p.split == split] for split in ("dev", "test")})
     if name == "measured" and causal_check.has_head(loaded):
         layers = minimal_pair.layers_to_edit(loaded.entry.n_layers, params["edited_layers"])

@@ -55,15 +55,11 @@ class Editor:
 
     def values(self, tasks: Sequence[Task], layers: Sequence[int], label: str) -> dict[int, Values]:
         """v* of every task at each layer, batch by batch; each batch at a layer is a shard."""
-        parts: dict[int, list[Values]] = {layer: [] for layer in layers}
-        starts = range(0, len(tasks), self.batch)
-        shown = f"{label} ({self.name})"
-        for start in progress.watched(starts, f"new values of {shown}"):
-            search = _Once(self, tasks[start : start + self.batch], layers)
-            for layer in layers:
-                found = self.kept(f"{self.name}/{label}/{layer}/{start}", partial(search.find, layer))
-                parts[layer].append(Values(**{name: part.to(self.model.device) for name, part in found.items()}))
-        return {layer: _joined(found) for layer, found in parts.items()}
+        search, starts = _Searches(self, tasks, layers), range(0, len(tasks), self.batch)
+        makers = {f"{layer}/{start}": partial(search.find, layer, start) for start in starts for layer in layers}
+        found = self.kept.under(f"{self.name}/{label}").each(makers, f"new values of {label} ({self.name})")
+        made = [Values(**{name: part.to(self.model.device) for name, part in one.items()}) for one in found]
+        return {layer: _joined(made[number :: len(layers)]) for number, layer in enumerate(layers)}
 
     def direction(self, layer: int, values: Values) -> Float[Tensor, "n d_mlp"]:
         """C⁻¹k* of each task."""
@@ -85,18 +81,19 @@ class Editor:
         return relative_norm(*update, weight.detach()).cpu().numpy().astype(float)
 
 
-class _Once:
-    """Runs a batch's rows when the first of its layers is not kept yet, and not before."""
+class _Searches:
+    """Runs a batch's rows when the first of its layers is not kept yet, not before; holds one batch at a time."""
 
     def __init__(self, editor: Editor, tasks: Sequence[Task], layers: Sequence[int]) -> None:
         self.editor, self.tasks, self.layers = editor, tasks, layers
-        self.search: Search | None = None
+        self.held: tuple[int, Search] | None = None
 
-    def find(self, layer: int) -> dict[str, Tensor]:
-        if self.search is None:
-            rewrites = [task.rewrite for task in self.tasks]
-            self.search = Search(self.editor.model, rewrites, self.layers, self.editor.hp)
-        found = self.search.find(layer)
+    def find(self, layer: int, start: int) -> dict[str, Tensor]:
+        if self.held is None or self.held[0] != start:
+            self.held = None  # before the next: two would not fit where one just does
+            rewrites = [task.rewrite for task in self.tasks[start : start + self.editor.batch]]
+            self.held = start, Search(self.editor.model, rewrites, self.layers, self.editor.hp)
+        found = self.held[1].find(layer)
         return {field.name: getattr(found, field.name) for field in fields(found)}
 
 

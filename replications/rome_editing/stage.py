@@ -67,6 +67,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
             asked, partial(prepare, model=model, language=language, table=table, traces=traced, params=params),
             partial(measure, params=params, kept=kept), partial(control, params=params, kept=kept),
         )  # fmt: skip
+        kept.complete()
         tree = trees(twins.measured, twins.control, twins.plan, asked.draws)
         tables = frames(twins.measured, twins.control, tree, twins.plan, asked.draws)
         return write_run(out, tree, tables, twins.provenance | twins.plan.account)

@@ -50,6 +50,7 @@ def trace(asked: Asked) -> dict[str, Any]:
             asked, partial(prepare, lists=lists, prefix=prefix, params=params),
             partial(some, weights="measured"), partial(some, weights="control"),
         )  # fmt: skip
+        kept.complete()
         trees, written = evaluate(twins.by_weights, twins.plan, asked.draws)
         layers = next(iter(twins.measured.values())).layers.sampled
         more = {"layers": layers, "lists": {one.name: one.counts for one in twins.plan}}

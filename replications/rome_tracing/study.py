@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replications import progress
 from replications.catalogue import datasets
 from replications.causal.stack import Stack
 from replications.errors import Refusal
@@ -117,10 +116,10 @@ def measure(study: Study, loaded: Loaded, prefix: str, params: Mapping[str, Any]
     tracer = _Tracer(study, loaded, prefix, params, samples)
     place = f"{weights}/{study.name}"
     return Measured(
-        [kept(f"{place}/facts/{fact.id}", partial(tracer.fact, fact))
-         for fact in progress.watched(study.facts[:limit], f"{place}: facts")],
-        [kept(f"{place}/pairs/{pair.id}", partial(tracer.pair, pair))
-         for pair in progress.watched(study.pairs[:limit], f"{place}: corruptions")],
+        kept.each({f"{place}/facts/{fact.id}": partial(tracer.fact, fact) for fact in study.facts[:limit]},
+                  f"{place}: facts"),
+        kept.each({f"{place}/pairs/{pair.id}": partial(tracer.pair, pair) for pair in study.pairs[:limit]},
+                  f"{place}: corruptions"),
         tracer.scales,
         Layers(tracer.layers, tracer.stack.n_layers),
     )  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from replications.evidence.shards import Keep
+from replications.evidence.shards import Make
 from replications.superposition import inputs, phases
 from replications.superposition.training import Recipe, ToyTrained, train_exact, train_sampled
 
@@ -18,37 +19,53 @@ GEOMETRY = {"S0": 1.0, "S50": 0.5, "S70": 0.3, "S80": 0.2, "S90": 0.1, "S95": 0.
 GEOMETRY_BASE = 0.9  # importance in the introduction's figure and the released notebook
 UNIFORM = 0.05  # density of the pentagon of the geometry section
 RATIOS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)  # how much sparser one of the five features is
+PLANE = "plane"
 BIPYRAMIDS = {"triangular": 5, "pentagonal": 7}  # features in three dimensions
 PLATEAUS = (400, 30)
 SPARSEST = 1 / 20  # of the plateaus, as in the released notebook
 
 
-def sweep(name: str, params: Mapping[str, Any], kept: Keep, device: str, *, linear: bool) -> ToyTrained:
+def makers(params: Mapping[str, Any], device: str) -> dict[str, Make]:
+    """What trains the models of each experiment, by its name; each gives the tensors of a `ToyTrained`."""
+    run = {"params": params, "device": device}
+    return {
+        **{f"{name}/{kind}": partial(sweep, name, linear=kind == "linear", **run)
+           for name in SWEEPS for kind in ("relu", "linear")},
+        PLANE: partial(plane, **run),
+        **{f"bipyramid/{name}": partial(bipyramid, name, **run) for name in BIPYRAMIDS},
+        "plateaus": partial(plateaus, **run),
+        **{f"phases/{shape}": partial(phase_diagram, shape, **run) for shape in phases.SHAPES},
+    }  # fmt: skip
+
+
+def sweep(name: str, params: Mapping[str, Any], device: str, *, linear: bool) -> dict[str, Tensor]:
     """Models of all DENSITIES with importances that fall geometrically."""
     n, m, base = SWEEPS[name]
     density = torch.tensor(DENSITIES)[:, None].expand(-1, n)
-    return _sampled(f"{name}/{'linear' if linear else 'relu'}", density, falling(base, density), m,
-                    params["sweep_seeds"], params["sweep"], params, kept, device, linear=linear)  # fmt: skip
+    return _sampled(density, falling(base, density), m, params["sweep_seeds"], params["sweep"], params, device,
+                    linear=linear)  # fmt: skip
 
 
-def plane(params: Mapping[str, Any], kept: Keep, device: str) -> tuple[ToyTrained, ToyTrained]:
-    """Five features in two dimensions: by sparsity (GEOMETRY), and equally important with one sparser (RATIOS)."""
+def plane(params: Mapping[str, Any], device: str) -> dict[str, Tensor]:
+    """Five features in two dimensions: by sparsity (GEOMETRY), then equally important with one sparser (RATIOS)."""
     sparsity = torch.tensor([*GEOMETRY.values()])[:, None].expand(-1, 5)
     uneven = torch.full((len(RATIOS), 5), UNIFORM)
     uneven[:, 0] /= torch.tensor(RATIOS)
     importance = torch.cat([falling(GEOMETRY_BASE, sparsity), torch.ones_like(uneven)])
-    both = _sampled("plane", torch.cat([sparsity, uneven]), importance, 2, params["restarts"], params["plane"],
-                    params, kept, device)  # fmt: skip
-    first = len(sparsity)
-    return (ToyTrained(both.W[:first], both.b[:first], both.loss[:first]),
-            ToyTrained(both.W[first:], both.b[first:], both.loss[first:]))  # fmt: skip
+    return _sampled(torch.cat([sparsity, uneven]), importance, 2, params["restarts"], params["plane"], params, device)
 
 
-def bipyramid(name: str, params: Mapping[str, Any], kept: Keep, device: str) -> ToyTrained:
+def families(both: ToyTrained) -> dict[str, ToyTrained]:
+    """The two families of the plane by name."""
+    first = len(GEOMETRY)
+    return {"sparsity": ToyTrained(both.W[:first], both.b[:first], both.loss[:first]),
+            "uneven": ToyTrained(both.W[first:], both.b[first:], both.loss[first:])}  # fmt: skip
+
+
+def bipyramid(name: str, params: Mapping[str, Any], device: str) -> dict[str, Tensor]:
     """Equally important features in three dimensions, as sparse as the pentagon's."""
     density = torch.full((1, BIPYRAMIDS[name]), UNIFORM)
-    return _sampled(f"bipyramid/{name}", density, torch.ones_like(density), 3, params["restarts"], params["plane"],
-                    params, kept, device)  # fmt: skip
+    return _sampled(density, torch.ones_like(density), 3, params["restarts"], params["plane"], params, device)
 
 
 def plateau_densities(params: Mapping[str, Any]) -> list[float]:
@@ -56,25 +73,19 @@ def plateau_densities(params: Mapping[str, Any]) -> list[float]:
     return inputs.log_spaced(1, SPARSEST, params["plateau_densities"])
 
 
-def plateaus(params: Mapping[str, Any], kept: Keep, device: str) -> ToyTrained:
+def plateaus(params: Mapping[str, Any], device: str) -> dict[str, Tensor]:
     """400 equally important features in 30 dimensions."""
     n, m = PLATEAUS
     density = torch.tensor(plateau_densities(params))[:, None].expand(-1, n)
-    return _sampled("plateaus", density, torch.ones_like(density), m, params["plateau_seeds"], params["plateaus"],
-                    params, kept, device)  # fmt: skip
+    return _sampled(density, torch.ones_like(density), m, params["plateau_seeds"], params["plateaus"], params, device)
 
 
-def phase_diagram(shape: str, params: Mapping[str, Any], kept: Keep, device: str) -> ToyTrained:
+def phase_diagram(shape: str, params: Mapping[str, Any], device: str) -> dict[str, Tensor]:
     """`phase_models` models in each cell of `phases.grid`."""
     n, m = phases.SHAPES[shape]
     density, importance = phases.grid(n, params["phase_cells"])
     recipe = Recipe(**params["phases"])
-
-    def make() -> dict[str, Tensor]:
-        made = train_exact(density, importance, m, params["phase_models"], recipe, seed=params["seed"], device=device)
-        return vars(made)
-
-    return ToyTrained(**kept(f"phases/{shape}", make))
+    return vars(train_exact(density, importance, m, params["phase_models"], recipe, seed=params["seed"], device=device))
 
 
 def falling(base: float, like: Tensor) -> Tensor:
@@ -83,12 +94,8 @@ def falling(base: float, like: Tensor) -> Tensor:
 
 
 def _sampled(
-    name: str, density: Tensor, importance: Tensor, m: int, seeds: int, recipe: Mapping[str, Any],
-    params: Mapping[str, Any], kept: Keep, device: str, *, linear: bool = False,
-) -> ToyTrained:  # fmt: skip
-    def make() -> dict[str, Tensor]:
-        made = train_sampled(density, importance, m, seeds, Recipe(**recipe), seed=params["seed"], linear=linear,
-                             device=device)  # fmt: skip
-        return vars(made)
-
-    return ToyTrained(**kept(name, make))
+    density: Tensor, importance: Tensor, m: int, seeds: int, recipe: Mapping[str, Any], params: Mapping[str, Any],
+    device: str, *, linear: bool = False,
+) -> dict[str, Tensor]:  # fmt: skip
+    return vars(train_sampled(density, importance, m, seeds, Recipe(**recipe), seed=params["seed"], linear=linear,
+                              device=device))  # fmt: skip

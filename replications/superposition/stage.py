@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 
-from replications import progress
 from replications.evidence.run import Asked, made_by, write_run
 from replications.evidence.shards import Keep, keep
 from replications.settings import room_params
@@ -39,18 +38,13 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
 
 def train_all(params: Mapping[str, Any], kept: Keep, device: str) -> dict[str, Trained]:
     """All models by experiment; names with a slash are of one family."""
-    trained = {}
-    for name in progress.watched(experiments.SWEEPS, "sweeps"):
-        for kind in ("relu", "linear"):
-            trained[f"{name}/{kind}"] = experiments.sweep(name, params, kept, device, linear=kind == "linear")
-    with progress.step("the plane"):
-        trained["sparsity"], trained["uneven"] = experiments.plane(params, kept, device)
-    for name in progress.watched(experiments.BIPYRAMIDS, "bipyramids"):
-        trained[f"bipyramid/{name}"] = experiments.bipyramid(name, params, kept, device)
-    with progress.step("plateaus"):
-        trained["plateaus"] = experiments.plateaus(params, kept, device)
-    for shape in progress.watched(phases.SHAPES, "phase diagrams"):
-        trained[f"phases/{shape}"] = experiments.phase_diagram(shape, params, kept, device)
+    makers = experiments.makers(params, device)
+    made = kept.each(makers, "toy models")
+    kept.complete()
+    trained: dict[str, Trained] = {}
+    for name, found in zip(makers, made, strict=True):
+        models = Trained(**found)
+        trained |= experiments.families(models) if name == experiments.PLANE else {name: models}
     return trained
 
 

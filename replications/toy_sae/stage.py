@@ -22,11 +22,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from replications import progress
 from replications.catalogue import store
 from replications.dictionaries.checkpoints import Checkpoints
 from replications.evidence.run import Asked, made_by, write_run
-from replications.evidence.shards import Keep, keep
+from replications.evidence.shards import Keep, Make, keep
 from replications.settings import room_params
 from replications.toy_sae import article, quantities, recovery
 from replications.toy_sae.ground_truth import GroundTruth, codes, make_truth
@@ -42,7 +41,7 @@ def run(*, model: str, language: str, device: str, profile: str, out: Path) -> d
     asked = Asked(ROOM, model, language, device, room_params(ROOM, profile), out)
     asked.check_only(MODEL, LANGUAGE, "trains on drawn activations")
     params, identity = asked.params, asked.identity()
-    with keep(identity) as kept, store.locked(store.cache_root(), f"training-{ROOM}", ROOM):
+    with keep(identity) as kept:
         found = measure(params, kept, device, checkpoints_of(identity))
         more = {"alphas": alphas(params), "sizes": list(found["cosines"])}
         return write_run(out, trees(found, params), frames(found, params), made_by(asked) | more)
@@ -68,12 +67,15 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
     """Cosines with the truth [m, G], with the next larger dictionary, and fits, by size; controls; the toys."""
     recipe, seed = Recipe(**params["recipe"]), params["seed"]
     truth = make_truth(G, D, seed)
-    grid = _train(truth, sizes(params), "grid", params, kept, device, checkpoints)
     tangled = make_truth(G, D, seed, correlated=True)
-    related = _train(tangled, [CORRELATED_RATIO * G], "correlated", params, kept, device, checkpoints)
+    makers: dict[str, Make] = {
+        "grid": partial(_train, truth, sizes(params), "grid", params, device, checkpoints),
+        "correlated": partial(_train, tangled, [CORRELATED_RATIO * G], "correlated", params, device, checkpoints),
+    } | {f"article/{n}": partial(article.make, seed + n, recipe) for n in range(params["article_toys"])}
+    first, second, *toys = kept.each(makers, "grids and the article's toys")
+    kept.complete()
+    grid, related = by_size(first), by_size(second)
     directions = recovery.controls(truth, list(grid), seed)
-    toys = [kept(f"article/{number}", partial(article.make, seed + number, recipe))
-            for number in progress.watched(range(params["article_toys"]), "the article's toys")]  # fmt: skip
     return {
         **_recovered(truth, grid),
         "correlated": _recovered(tangled, related),
@@ -85,15 +87,14 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
 
 
 def _train(
-    truth: GroundTruth, sizes: Sequence[int], data: str, params: Mapping[str, Any], kept: Keep, device: str,
+    truth: GroundTruth, sizes: Sequence[int], data: str, params: Mapping[str, Any], device: str,
     checkpoints: Checkpoints | None,
-) -> dict[int, dict[str, Tensor]]:  # fmt: skip
-    def make() -> dict[str, Tensor]:
-        own = checkpoints and Checkpoints(checkpoints.folder / data, checkpoints.identity)
+) -> dict[str, Tensor]:  # fmt: skip
+    """One grid. Runs of other params have their checkpoints in the same place: one trains at a time."""
+    own = checkpoints and Checkpoints(checkpoints.folder / data, checkpoints.identity)
+    with store.locked(store.cache_root(), f"training-{ROOM}-{data}", ROOM):
         return flat(train(truth, sizes, alphas(params), Recipe(**params["recipe"]), seed=params["seed"], device=device,
                           checkpoints=own))  # fmt: skip
-
-    return by_size(kept(data, make))
 
 
 def _recovered(truth: GroundTruth, grid: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Any]:

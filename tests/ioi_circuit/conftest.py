@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sharded import Kept
 from tiny_models import tiny_model
 
 from replications.ioi_circuit import anatomy
@@ -25,7 +26,7 @@ def tiny(architecture):
 @pytest.fixture
 def keep():
     """Shards that are kept nowhere."""
-    return lambda name, make: make()
+    return Kept()
 
 
 def circuit_prompts(n, seed=0, widths=WIDTHS):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from sharded import Kept
 from tiny_models import tiny_model
 
 from replications.causal.stack import Stack
@@ -62,6 +63,4 @@ def setting(architecture="llama", n=8, classes=CLASSES):
                            circuit=Circuit(classes))  # fmt: skip
 
 
-def keep(name, make):
-    """Shards that are kept nowhere."""
-    return make()
+keep = Kept()

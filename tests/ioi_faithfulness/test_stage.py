@@ -5,6 +5,7 @@ from pathlib import Path
 import drawn
 import pytest
 import torch
+from sharded import Kept
 
 from replications.claims.evidence import paths, without_places
 from replications.claims.ledger import load_claims
@@ -120,7 +121,7 @@ def test_a_killed_run_resumes(helpers, tmp_path):
 
                 return kept(name, made)
 
-            return measured(at, helpers, tested, counted)
+            return measured(at, helpers, tested, Kept(counted))
 
     with pytest.raises(KeyboardInterrupt):
         run(8)

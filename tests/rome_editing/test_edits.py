@@ -3,6 +3,7 @@
 import pytest
 import torch
 from rome_editing import oracle
+from sharded import Kept
 
 from replications.models.families import projection
 from replications.rome_editing.editing import VARIANTS, Editor
@@ -21,7 +22,7 @@ def editor_of(architecture):
     model = oracle.hf_model(architecture)
     hp = HParams(relative=True, steps=3)
     moments = second_moments(model, WINDOWS, [LAYER])
-    return Editor(open_model(model), moments, hp, lambda name, make: make(), "test", batch=2, seed=0)
+    return Editor(open_model(model), moments, hp, Kept(), "test", batch=2, seed=0)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama", "gemma3", "gptj"])

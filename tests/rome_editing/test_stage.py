@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from rome_editing import oracle
+from sharded import Kept
 
 from replications.claims.evidence import find, read_evidence
 from replications.claims.ledger import load_claims
@@ -55,7 +56,7 @@ def room(request, tmp_path_factory):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     loaded = SimpleNamespace(hf_model=model)
     asked = Asked(stage.ROOM, "tiny", "en", "cpu", PARAMS, out)
-    found = stage.measure(loaded, plan(), PARAMS, kept), stage.control(loaded, plan(), PARAMS, kept)
+    found = tuple(part(loaded, plan(), PARAMS, Kept(kept)) for part in (stage.measure, stage.control))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     tree = stage.trees(*found, plan(), asked.draws)
     write_run(out, tree, stage.frames(*found, tree, plan(), asked.draws), {"seed": 0, "layer": plan().layer})

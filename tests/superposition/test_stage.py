@@ -2,6 +2,7 @@
 
 import drawn
 import pytest
+from sharded import Kept
 
 from replications.claims.evidence import paths
 from replications.claims.ledger import load_claims
@@ -93,10 +94,10 @@ def test_a_killed_run_resumes_with_the_same_models(tmp_path, monkeypatch):
 
                 return kept(name, made)
 
-            return stage.train_all(PARAMS, counted, "cpu")
+            return stage.train_all(PARAMS, Kept(counted), "cpu")
 
     with pytest.raises(KeyboardInterrupt):
         run(3)
-    again, fresh = run(99), stage.train_all(PARAMS, lambda name, make: make(), "cpu")
+    again, fresh = run(99), stage.train_all(PARAMS, Kept(), "cpu")
     assert len(calls) == len(set(calls))
     assert all((again[name].W == fresh[name].W).all() for name in fresh)
