@@ -12,6 +12,7 @@ from replications.settings import ROOT
 NEEDS = ("models", "datasets")  # reports/models/<id>.json and reports/datasets/<id>.json stand for what is fetched
 FIGURES, REPORT = "figures", "report"  # blocks that read whatever evidence there is, after all that measures it
 
+SHARING = ("replications/evidence", "replications/evidence/shards.py")  # a stage that keeps its parts depends on one
 GIGABYTES = 3.0  # of memory that a stage needs at most unless its `meta` says otherwise
 
 Need = tuple[str, str]  # "models" or "datasets", and an id
@@ -21,8 +22,7 @@ Need = tuple[str, str]  # "models" or "datasets", and an id
 class Stage:
     """A stage as `dvc repro` names it; `deps` and `outs` are paths from the root of the checkout.
 
-    `gigabytes` is the memory that it may need, and `is_shared` says that several processes can work on one run of it:
-    both stand in its `meta`, which DVC leaves to others.
+    `gigabytes` is the memory that it may need, from its `meta`, which DVC leaves to others.
     """
 
     name: str
@@ -31,12 +31,16 @@ class Stage:
     params: list[str]
     outs: list[str]
     gigabytes: float = GIGABYTES
-    is_shared: bool = False
 
     @property
     def block(self) -> str:
         """Name of its block in dvc.yaml: of a stage that measures, the room."""
         return self.name.partition("@")[0]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether more processes can make parts of one run of it: `replicate run ... --join`."""
+        return any(dep in SHARING for dep in self.deps)
 
     @property
     def gpus(self) -> int:
@@ -194,10 +198,8 @@ def _spelled_out(name: str, block: dict[str, Any], params: dict[str, Any]) -> It
 def _stage(name: str, block: dict[str, Any]) -> Stage:
     declared = [out for kind in ("outs", "metrics", "plots") for out in block.get(kind, [])]
     outs = [out if isinstance(out, str) else next(iter(out)) for out in declared]
-    meta = {"gigabytes": GIGABYTES, "shared": False} | block.get("meta", {})
-    return Stage(
-        name, block["cmd"], block.get("deps", []), block.get("params", []), outs, meta["gigabytes"], meta["shared"]
-    )
+    gigabytes = block.get("meta", {}).get("gigabytes", GIGABYTES)
+    return Stage(name, block["cmd"], block.get("deps", []), block.get("params", []), outs, gigabytes)
 
 
 def _substituted(tree: Any, item: Any) -> Any:

@@ -5,6 +5,7 @@ The same call still gives the same bits. Two ways to compute the same, in other 
 """
 
 import hashlib
+from concurrent.futures.thread import _WorkItem
 from functools import lru_cache
 
 import pytest
@@ -43,6 +44,17 @@ def mode():
             return result
 
     return Rounding()
+
+
+def pytest_configure():
+    """Threads of pools round so as well: a mode holds for the thread that has set it."""
+    run = _WorkItem.run
+
+    def rounding(item):
+        with mode():
+            run(item)
+
+    _WorkItem.run = rounding
 
 
 @pytest.hookimpl(hookwrapper=True)

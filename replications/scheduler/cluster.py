@@ -42,7 +42,7 @@ class Cluster:
             self.ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False)
         except (ConnectionError, ValueError) as error:
             raise Refusal(f"no Ray cluster at {address} ({error}): `ray start --head` begins one") from None
-        self.task = self.ray.remote(max_calls=1, max_retries=RETRIES)(performed)  # a process of its own for each
+        self.task = self.ray.remote(max_calls=1, max_retries=RETRIES)(on_a_node)  # a process of its own for each
         self.running: dict[Future[Ended], Any] = {}
 
     def __enter__(self) -> Cluster:
@@ -67,10 +67,21 @@ class Cluster:
         future.add_done_callback(lambda done: self.running.pop(done, None))
         return future
 
+    def cancel(self, future: Future[Ended]) -> None:
+        """End one command at once."""
+        if future in self.running:
+            self.ray.cancel(self.running[future], force=True)
+
     def stop(self) -> None:
         """End what still runs."""
         for reference in list(self.running.values()):
             self.ray.cancel(reference, force=True)
+
+
+def on_a_node(command: str, root: str, log: str) -> Ended:
+    """Run a command in this worker, which leaves the process group of Ray's own processes."""
+    os.setpgid(0, 0)
+    return performed(command, root, log)
 
 
 def _ray() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -17,6 +17,7 @@ from replications.scheduler.workers import Ended
 
 LOGS = Path("reports/local/logs")
 TAIL = 6  # last lines of its output that a failed stage shows
+SETTLED = 20.0  # seconds that a stage has run before others help: what takes less is not worth it
 TICK = 1.0  # seconds between two looks at what runs
 
 
@@ -27,6 +28,8 @@ class Pool(Protocol):
     def machine(self) -> Machine: ...
 
     def start(self, stage: Stage, log: Path) -> Future[Ended]: ...
+
+    def cancel(self, future: Future[Ended]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,16 @@ class Done:
 
 @dataclass
 class Board:
-    """The state of a run: stages that wait, in the order in which they should start, and since when others run."""
+    """The state of a run: stages that wait, in the order in which they should start, and since when others run.
+
+    `helpers` make parts of a stage that runs, where nothing else could.
+    """
 
     plan: PipelinePlan
     root: Path
     waiting: list[Stage]
     running: dict[Future[Ended], Stage] = field(default_factory=dict)
+    helpers: dict[Future[Ended], Stage] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
@@ -80,10 +87,11 @@ def run(
     """
     while board.pending:
         yield from _start(board, pool, is_stale)
+        _help(board, pool)
         tick()
         ended, _ = wait(board.running, timeout=TICK, return_when=FIRST_COMPLETED)
         for future in ended:
-            yield _ended(board, future, entry)
+            yield _ended(board, pool, future, entry)
 
 
 def _start(board: Board, pool: Pool, is_stale: Callable[[str], bool]) -> Iterator[Done]:
@@ -97,15 +105,43 @@ def _start(board: Board, pool: Pool, is_stale: Callable[[str], bool]) -> Iterato
             if not is_stale(stage.name):
                 yield Done(stage)
                 continue
-            log = board.log(stage)
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text("", encoding="utf-8")
+            _make_room(board, pool, stage)
             board.since[stage.name] = monotonic()
-            board.running[pool.start(stage, log)] = stage
+            board.running[pool.start(stage, _emptied(board.log(stage)))] = stage
 
 
-def _ended(board: Board, future: Future[Ended], entry: Callable[[str], str]) -> Done:
+def _help(board: Board, pool: Pool) -> None:
+    """Where a core is idle, have one more process make parts of the shared stage that began last."""
+    for future in [future for future in board.helpers if future.done()]:
+        del board.helpers[future]
+    helped = [stage.name for stage in board.helpers.values()]
+    for stage in reversed(board.running.values()):
+        busy = [*board.running.values(), *board.helpers.values()]
+        old = monotonic() - board.since[stage.name] > SETTLED
+        if stage.is_shared and old and stage.name not in helped and pool.machine.has_room(stage, busy):
+            helper = replace(stage, cmd=f"{stage.cmd} --join")
+            log = board.log(stage)
+            board.helpers[pool.start(helper, _emptied(log.with_name(f"{log.stem}.helper.log")))] = stage
+
+
+def _make_room(board: Board, pool: Pool, stage: Stage) -> None:
+    """End helpers until the stage fits: what they were at is made anew by the run that they helped."""
+    while board.helpers and not pool.machine.has_room(stage, [*board.running.values(), *board.helpers.values()]):
+        future, _ = board.helpers.popitem()
+        pool.cancel(future)
+
+
+def _emptied(log: Path) -> Path:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("", encoding="utf-8")
+    return log
+
+
+def _ended(board: Board, pool: Pool, future: Future[Ended], entry: Callable[[str], str]) -> Done:
     stage = board.running.pop(future)
+    for helper in [helper for helper, helped in board.helpers.items() if helped == stage]:
+        del board.helpers[helper]
+        pool.cancel(helper)
     failure, usage = _outcome(board, stage, future)
     if not failure:
         try:

@@ -41,7 +41,8 @@ class View:
             self._draw(left)
         elif monotonic() - self.told >= EVERY and self.board.running:
             self.told = monotonic()
-            lines = [f"{name} ({self._share(name):.0f} %)" for name in self.running]
+            helped = {stage.name for stage in self.board.helpers.values()}
+            lines = [f"{name} ({self._share(name):.0f} %{', helped' * (name in helped)})" for name in self.running]
             self._say(f"running: {', '.join(lines)}; about {duration(left)} to go")
 
     def close(self) -> None:

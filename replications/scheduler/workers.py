@@ -48,7 +48,7 @@ class Here:
         self.root, self.jobs = root, jobs or machine().cores
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([LIBRARIES])
-        self.threads = ThreadPoolExecutor(self.jobs)
+        self.threads = ThreadPoolExecutor(2 * self.jobs)  # one that is cancelled may end after another has begun
         self.running: dict[Future[Any], multiprocessing.process.BaseProcess] = {}
 
     def __enter__(self) -> Here:
@@ -72,11 +72,20 @@ class Here:
         begun = [self._started(fixed_work) for _ in range(self.jobs)]
         return max(future.result()[1] for future in begun)
 
+    def cancel(self, future: Future[Ended]) -> None:
+        """End one command at once, and what it has started."""
+        process = self.running.get(future)
+        if process is not None and process.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+
     def stop(self, signum: int = signal.SIGINT) -> None:
         """Have all that runs end, by Ctrl-C or at once, and wait for it."""
         for process in list(self.running.values()):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid or 0, signum) if process.pid else None
+            if process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signum)
         for process in list(self.running.values()):
             process.join(PATIENCE)
             if process.is_alive():

@@ -27,7 +27,7 @@ SPARSEST = 1 / 20  # of the plateaus, as in the released notebook
 
 def makers(params: Mapping[str, Any], device: str) -> dict[str, Make]:
     """What trains the models of each experiment, by its name; each gives the tensors of a `ToyTrained`."""
-    run = {"params": params, "device": device}
+    run: dict[str, Any] = {"params": params, "device": device}
     return {
         **{f"{name}/{kind}": partial(sweep, name, linear=kind == "linear", **run)
            for name in SWEEPS for kind in ("relu", "linear")},

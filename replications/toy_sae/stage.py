@@ -71,7 +71,8 @@ def measure(params: Mapping[str, Any], kept: Keep, device: str, checkpoints: Che
     makers: dict[str, Make] = {
         "grid": partial(_train, truth, sizes(params), "grid", params, device, checkpoints),
         "correlated": partial(_train, tangled, [CORRELATED_RATIO * G], "correlated", params, device, checkpoints),
-    } | {f"article/{n}": partial(article.make, seed + n, recipe) for n in range(params["article_toys"])}
+        **{f"article/{n}": partial(article.make, seed + n, recipe) for n in range(params["article_toys"])},
+    }
     first, second, *toys = kept.each(makers, "grids and the article's toys")
     kept.complete()
     grid, related = by_size(first), by_size(second)

@@ -65,8 +65,8 @@ def test_probes_of_a_seed_start_alike_and_see_only_their_layers():
     assert not torch.equal(p["projection_0"][1], p["projection_0"][2])
     mix = pr.mixing(p, pr.allowed(probes, shape))
     assert mix[0].tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
-    assert mix[1].tolist() == [0.25] * 4 + [0] * 4
-    assert mix[3].tolist() == [0] * 4 + [0.5, 0.5, 0, 0]
+    assert mix[1].tolist() == pytest.approx([0.25] * 4 + [0] * 4, rel=1e-6)
+    assert mix[3].tolist() == pytest.approx([0] * 4 + [0.5, 0.5, 0, 0], rel=1e-6)
 
 
 def test_the_loss_is_the_mean_binary_cross_entropy_of_each_probe():
