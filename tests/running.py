@@ -1,5 +1,6 @@
 """How the tests run: side by side or not, in any order, on busy machines, and where something cannot be had."""
 
+import gc
 import os
 import sys
 
@@ -26,6 +27,20 @@ def pytest_xdist_auto_num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(cores, memory // WORKER_BYTES))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported and collected stays to the end: it is not looked through for garbage, now or ever again.
+
+    A quarter of the time that collecting takes.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,5 +1,6 @@
 """How the tests run is tested as well: by small files of tests of their own."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -64,3 +65,8 @@ def test_global_draws_do_not_depend_on_the_tests_before(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="would run where a process has cores of its own")
 def test_workers_are_no_more_than_the_cores():
     assert 1 <= pytest_xdist_auto_num_workers() <= len(os.sched_getaffinity(0))
+
+
+def test_what_is_collected_is_no_garbage_and_what_tests_leave_is():
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import linear
-from transformers import AttentionInterface
 
 from replications.models.families import FULL, PLACE, SLIDING, Attend, Turns, of, supports
 
@@ -27,9 +26,6 @@ def _attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, *
     """What a layer calls instead of SDPA; `packed` reaches it through the layer's keyword arguments."""
     q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
     return options["packed"](q, k, v, options["scaling"])[None], None
-
-
-AttentionInterface.register(NAME, _attend)
 
 
 class Stack:
@@ -52,6 +48,9 @@ class Stack:
     @contextmanager
     def packed(self) -> Iterator[None]:
         """Within this block the layers attend as `layer` is told."""
+        from transformers import AttentionInterface  # seconds, and whoever has a model has paid them
+
+        AttentionInterface.register(NAME, _attend)
         before = self.config._attn_implementation
         self.config._attn_implementation = NAME
         try:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import statsmodels.api as sm
 
 from replications.errors import Refusal
 from replications.evidence import stats
@@ -56,6 +55,8 @@ def at_layers(traces: Mapping[str, Mapping[int, float]], facts: Sequence[str], l
 
 def fits(rewrite: Array, tracing: Array) -> tuple[float, float, float]:
     """R² of the rewrite score [fact, layer] on the layer, on tracing, and on both; NaN where nothing varies."""
+    import statsmodels.api as sm  # seconds
+
     y, x = rewrite.ravel(), tracing.ravel()
     if np.ptp(y) == 0:
         return float("nan"), float("nan"), float("nan")

@@ -66,18 +66,20 @@ def test_every_row_has_exactly_one_claim(by_path):
     assert sorted(claim.quantity for claim in CLAIMS) == sorted(by_path)
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-def test_a_claim_holds_exactly_when_rounding_explains_its_row(claim, measured, by_path):
-    check = by_path[claim.quantity]
-    outcome = judge(claim, find(measured, claim), whole_interval=False).outcome
-    assert (outcome == "holds") == check.agrees == ((claim.id, "printed", "en") not in FINDINGS)
+def test_a_claim_holds_exactly_when_rounding_explains_its_row(measured, by_path):
+    for claim in CLAIMS:
+        agrees = by_path[claim.quantity].agrees
+        outcome = judge(claim, find(measured, claim), whole_interval=False).outcome
+        assert (outcome == "holds") == agrees == ((claim.id, "printed", "en") not in FINDINGS), claim.id
 
 
-@pytest.mark.parametrize("claim", [c for c in CLAIMS if c.comparison == "within"], ids=lambda claim: claim.id)
-def test_a_tolerance_is_the_slack_of_rounding_and_no_more(claim, by_path):
-    check = by_path[claim.quantity]
-    assert claim.published == check.printed.value
-    assert check.slack - 1e-9 <= claim.tolerance <= 1.1 * check.slack + 1e-9
+def test_a_tolerance_is_the_slack_of_rounding_and_no_more(by_path):
+    within = [claim for claim in CLAIMS if claim.comparison == "within"]
+    assert within
+    for claim in within:
+        check = by_path[claim.quantity]
+        assert claim.published == check.printed.value, claim.id
+        assert check.slack - 1e-9 <= claim.tolerance <= 1.1 * check.slack + 1e-9, claim.id
 
 
 def test_residuals_separate_what_rounding_explains(out, by_path, tmp_path):

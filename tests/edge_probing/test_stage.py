@@ -52,17 +52,31 @@ def task(name, language, source="a"):
     return EdgeTask(name, language, "micro_f1", ("even", "odd"), splits, ("even", "odd"), ("made-up",))
 
 
-@pytest.fixture
-def ready(monkeypatch, tmp_path):
-    monkeypatch.setenv("REPLICATIONS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(stage, "load_task", task)
-    monkeypatch.setattr(twins, "load_model", alone.loading(lambda seed: tiny()))
-    monkeypatch.setattr(stage, "room_params", lambda *_: PARAMS)
+def in_small(patch, folder):
+    """The stage with a tiny model in place of a catalogue's, and made-up tasks."""
+    patch.setenv("REPLICATIONS_CACHE", str(folder / "cache"))
+    patch.setattr(stage, "load_task", task)
+    patch.setattr(twins, "load_model", alone.loading(lambda seed: tiny()))
+    patch.setattr(stage, "room_params", lambda *_: PARAMS)
 
 
-def test_the_stage_writes_whole_evidence(ready, tmp_path):
-    out = tmp_path / "reports" / "edge_probing" / "tiny" / "en"
-    trees = stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
+def measured(out):
+    return stage.run(model="tiny", language="en", device="cpu", profile="default", out=out)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder and trees of a run that nothing disturbed, on two threads: both tasks at once."""
+    folder = tmp_path_factory.mktemp("edge_probing")
+    out = folder / "reports" / "edge_probing" / "tiny" / "en"
+    with pytest.MonkeyPatch.context() as patch:
+        in_small(patch, folder)
+        patch.setattr(threads.torch, "get_num_threads", lambda: 2)
+        return out, measured(out)
+
+
+def test_the_stage_writes_whole_evidence(whole, tmp_path):
+    out, trees = whole
     assert drawn.files(out) == drawn.evidence("curves")
     assert drawn.draw("edge_probing", out, tmp_path) == drawn.pictures("bars", "deltas", "curves")
     evidence = read_evidence(out / "metrics.json")
@@ -75,7 +89,8 @@ def test_the_stage_writes_whole_evidence(ready, tmp_path):
     assert trees["measured"]["shuffled"]["pos"]["n"] == 12
 
 
-def test_a_killed_run_goes_on_with_the_next_task(ready, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_with_the_next_task(whole, tmp_path, monkeypatch):
+    in_small(monkeypatch, tmp_path)
     ran, real = [], stage.measure
 
     def killed_at_the_second(*args):
@@ -86,16 +101,13 @@ def test_a_killed_run_goes_on_with_the_next_task(ready, tmp_path, monkeypatch):
 
     monkeypatch.setattr(stage, "measure", killed_at_the_second)
     monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 1)
-    options = {"model": "tiny", "language": "en", "device": "cpu", "profile": "default"}
     with pytest.raises(KeyboardInterrupt):
-        stage.run(**options, out=tmp_path)
+        measured(tmp_path)
     assert not list(tmp_path.glob("*.json"))
     monkeypatch.setattr(stage, "measure", lambda *args: ran.append(2) or real(*args))
-    again = stage.run(**options, out=tmp_path)
+    again, (_, undisturbed) = measured(tmp_path), whole
     assert ran == [1, 2]
-    monkeypatch.setattr(stage, "measure", real)
-    monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 2)  # both tasks at once
-    assert again == stage.run(**options, out=tmp_path)
+    assert again == undisturbed
 
 
 def test_nothing_to_measure_is_refused(monkeypatch):

@@ -46,21 +46,21 @@ def measure(out, **changed):
     return stage.trace(Asked(stage.ROOM, "tiny", "en", "cpu", PARAMS | changed, out))
 
 
-def test_the_evidence_is_whole(world):
-    measure(world / "out", n_asked=None, n_facts=16, n_pairs=14, n_control=14)
-    evidence = read_evidence(world / "out" / "metrics.json")
+def test_the_evidence_is_whole(whole, tmp_path):
+    evidence = read_evidence(whole / "metrics.json")
     assert evidence.measured.keys() == evidence.control.keys() == {"facts", "paper"}
     for claim in load_claims("rome_tracing"):
         assert find(evidence.measured, claim), f"{claim.id}: {claim.quantity}"
         if claim.general:
             assert find(evidence.measured, claim.general), f"{claim.id}, general: {claim.general.quantity}"
             assert find(evidence.control, claim.general), f"{claim.id}, control: {claim.general.quantity}"
-    found = json.loads((world / "out" / "metrics.json").read_text())["measured"]
+    found = json.loads((whole / "metrics.json").read_text())["measured"]
     assert found["facts"] == found["paper"]  # one code for any list
-    assert drawn.files(world / "out") == drawn.evidence("aie", "severed", "corruptions", "facts")
-    assert drawn.draw("rome_tracing", world / "out", world / "drawn") == drawn.pictures(*FIGURES)
-    counts = json.loads((world / "out" / "provenance.json").read_text())["lists"]["facts"]
-    assert (counts["known"], counts["unknown"], counts["traced"], counts["dropped"]) == (22, 2, 16, {})
+    assert drawn.files(whole) == drawn.evidence("aie", "severed", "corruptions", "facts")
+    assert drawn.draw("rome_tracing", whole, tmp_path) == drawn.pictures(*FIGURES)
+    counts = json.loads((whole / "provenance.json").read_text())["lists"]["facts"]
+    assert counts["known"] + counts["unknown"] == PARAMS["n_asked"]
+    assert (counts["known"], counts["unknown"], counts["traced"], counts["dropped"]) == (19, 1, 8, {})
 
 
 def test_facts_csv_is_what_editing_reads(whole):
@@ -97,7 +97,7 @@ def test_a_model_that_knows_too_little_is_refused(world, facts, monkeypatch):
 
 
 def test_too_few_pairs_leave_the_comparison_out(world):
-    tree = measure(world / "out", n_pairs=4)
+    tree = measure(world / "out", n_pairs=4, n_facts=5, n_control=5)
     assert "corruptions" not in tree["measured"]["facts"]
     assert drawn.files(world / "out") == drawn.evidence("aie", "severed", "facts")
     assert drawn.draw("rome_tracing", world / "out", world / "drawn") == drawn.pictures("aie", "severed")

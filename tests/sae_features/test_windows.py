@@ -16,12 +16,11 @@ TEXTS = (
     Document("udhr", "fra", "Égalité des droits. " * 20), Document("program-text", "six", "def f(x): return 7\n" * 20),
     Document("udhr", "rus", "Все люди " * 20), Document("udhr", "ukr", "Всі люди " * 20),
 )  # fmt: skip
-LOADED = tiny.loaded()
 
 
 def cut(held_out=False, texts=TEXTS):
-    found = corpus.cut(texts, lambda parts: load.encode(LOADED, parts), width=9, held_out=held_out)
-    return found, windows.label(LOADED, found, held_out=held_out)
+    found = corpus.cut(texts, lambda parts: load.encode(tiny.loaded(), parts), width=9, held_out=held_out)
+    return found, windows.label(tiny.loaded(), found, held_out=held_out)
 
 
 @pytest.mark.parametrize("held_out", [False, True])
@@ -60,7 +59,7 @@ def test_windows_of_other_texts_are_refused():
     found, _ = cut()
     changed = Windows(found.tokens[::-1].copy(), found.document, found.documents)
     with pytest.raises(Refusal, match="the windows are not those that their documents are cut into"):
-        windows.label(LOADED, changed, held_out=False)
+        windows.label(tiny.loaded(), changed, held_out=False)
 
 
 def test_draws_go_round_the_documents_without_repeating():
