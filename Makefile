@@ -31,7 +31,8 @@ test: $(STAMP)
 arithmetic: $(STAMP)
 	.ci/arithmetic all
 
-# Writes reports/benchmarks.json: the engine against its peers and against the matrix products it cannot avoid.
+# Writes reports/benchmarks.json: the engine and training programs against their peers and the matrix products they
+# cannot avoid. `dvc repro report` makes a page of it.
 bench: $(STAMP)
 	python -m pytest tests/benchmarks --benchmark-only
 

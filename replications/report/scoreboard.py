@@ -8,9 +8,11 @@ from replications.claims.compare import as_text
 from replications.claims.ledger import COLUMNS, VerdictRow, all_claims, verdicts
 from replications.claims.schema import OWN_LANGUAGE, PRINTED, WEIGHTLESS, Claim, Verdict
 from replications.files import write_csv, write_text
+from replications.report.benchmarks import write_benchmarks
 from replications.report.escape import markdown, terminal
 from replications.report.forest import forest, panels, with_control_intervals
 from replications.report.headlines import write_headlines
+from replications.report.tables import table
 from replications.settings import ROOT
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ MEANING = {
 
 
 def write_report(root: Path = ROOT) -> list[VerdictRow]:
-    """Judge everything, write the verdict table, forests, headlines and scoreboard.md; returns the verdict table."""
+    """Judge everything, write the verdict table, forests, headlines and both pages; returns the verdict table.
+
+    A damaged reports/benchmarks.json is refused after all else is written.
+    """
     rows, claims = verdicts(root), all_claims(root)
     write_csv(root / "reports" / "verdicts.csv", rows, COLUMNS)
     for room, listed in claims.items():
@@ -40,6 +45,7 @@ def write_report(root: Path = ROOT) -> list[VerdictRow]:
             forest(root / "reports" / f"forest_{room}.svg", room, asked)
     write_headlines(root)
     write_text(root / "reports" / "scoreboard.md", scoreboard(rows, claims))
+    write_benchmarks(root)
     return rows
 
 
@@ -98,7 +104,7 @@ def _counts(rows: list[VerdictRow]) -> str:
         inside = [row for row in rows if row["replication"] == room]
         asserted = [row["verdict"] for row in inside if row["asserted"]]
         body.append([markdown(room), *(asserted.count(verdict) for verdict in VERDICTS), len(inside) - len(asserted)])
-    return _table(["replication", *(f"{SYMBOL[name]} {name}" for name in VERDICTS), "not asserted"], body)
+    return table(["replication", *(f"{SYMBOL[name]} {name}" for name in VERDICTS), "not asserted"], body)
 
 
 def _legend() -> str:
@@ -119,7 +125,7 @@ def _room_table(claims: list[Claim], rows: list[VerdictRow]) -> str:
     places = sorted({key[1:] for key in cells if key not in own})
     header = ["claim", "published", "on its own model", *(["asked elsewhere"] if places else [])]
     body = [_claim_line(claim, places, cells) for claim in claims]
-    return _table([*header, *(markdown("/".join(place)) for place in places)], body)
+    return table([*header, *(markdown("/".join(place)) for place in places)], body)
 
 
 def _claim_line(claim: Claim, places: list[tuple], cells: dict[tuple, VerdictRow]) -> list[str]:
@@ -182,13 +188,6 @@ def _not_rerun(rows: list[VerdictRow]) -> str:
 
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines) or "None."
-
-
-def _table(header: list[str], body: list[list]) -> str:
-    """Markdown of cells that are Markdown, in which a bar would end the cell."""
-    lines = [header, ["---"] * len(header), *body]
-    escaped = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def _number(value: float | str) -> str:

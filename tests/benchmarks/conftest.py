@@ -1,98 +1,72 @@
-"""Timings by name, written to reports/benchmarks.json at the end of `make bench`.
+"""Ratios measured in one run, written to reports/benchmarks.json at the end of `make bench` with where and when.
 
-Each is taken twice. With one thread the clock is the CPU time it got, so that neighbours on the machine hardly matter;
-with all threads it is the wall, which means something on a quiet machine only (the file says what the load was).
+The file is one run's or it stays as it was: half of it from another day or machine could not be compared. A busy
+machine is marked in it and not refused: nobody knows at the beginning who will come, and what is timed by the
+processor's time is worth keeping.
 """
 
-import json
-import os
-import platform
-import time
-
 import pytest
+from benchmarks import machine, turns
+from benchmarks.goals import GOALS, missing
 
 from replications import files
+from replications.records import checked
+from replications.report.benchmarks import Benchmarks, TimedRatio, line
 from replications.settings import ROOT
 
 FILE = ROOT / "reports" / "benchmarks.json"
-RESULTS = pytest.StashKey[dict]()
+RESULTS, BEGIN = pytest.StashKey[list](), pytest.StashKey[tuple]()
 
 
-@pytest.fixture(params=[
-    pytest.param(time.process_time, id="one thread", marks=pytest.mark.benchmark(timer=time.process_time)),
-    pytest.param(time.perf_counter, id="all threads", marks=pytest.mark.benchmark(timer=time.perf_counter)),
-])  # fmt: skip
+@pytest.fixture(params=[turns.ONE_THREAD])
 def clock(request):
-    """What tells the seconds; how many threads there are goes with it."""
+    """What tells the seconds; how many threads there are goes with it. Evidence is computed on one."""
     import torch
 
     threads = torch.get_num_threads()
-    if request.param is time.process_time:
-        torch.set_num_threads(1)
-    yield request.param
+    torch.set_num_threads(request.param)
+    yield turns.CLOCKS[request.param]
     torch.set_num_threads(threads)
-
-
-def gemm_rate(clock):
-    """FLOP/s of a block's matrix product: 512 rows, the best of twenty."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(shape, generator=generator) for shape in ((512, 576), (576, 1536)))
-    times = []
-    for _ in range(20):
-        begin = clock()
-        for _ in range(5):
-            a @ b
-        times.append((clock() - begin) / 5)
-    return 2 * 512 * 576 * 1536 / min(times)
-
-
-def machine(rate):
-    import torch
-
-    return {
-        "architecture": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0], "gemm_gflops": rate / 1e9,
-        "torch": torch.__version__,
-    }  # fmt: skip
 
 
 @pytest.fixture
 def compare(benchmark, request, clock):
-    """compare(name, ours, peers, flop, rounds, note): time ours, and record it if it agrees with each peer.
+    """compare(what, ours, peers, flop, rounds, note): time all in turns, and record it if our values agree with each.
 
-    `ours()` gives the values; `peers` maps a peer's name to a function of them and of the clock that gives
-    (difference, seconds) or fails.
+    `ours()` gives the values and has run before, `peers` are `turns.Peer` by name, `what` is one of the goals.
     """
     import torch
 
-    def run(name, ours, peers, flop, rounds, note):
-        before = gemm_rate(clock)
-        values = benchmark.pedantic(ours, rounds=rounds, warmup_rounds=int(rounds > 1))
-        seen = {peer: time_it(values, clock) for peer, time_it in peers.items()}
-        rate = max(before, gemm_rate(clock))
-        ours_s, floor_s, threads = benchmark.stats.stats.median, flop / rate, torch.get_num_threads()
-        for peer, (difference, peer_s) in seen.items():
-            request.config.stash.setdefault(RESULTS, {})[f"{name}, threads {threads} / {peer}"] = {
-                "ours_s": ours_s, "peer": peer, "peer_s": peer_s, "floor_s": floor_s, "ratio_peer": peer_s / ours_s,
-                "ratio_floor": ours_s / floor_s, "max_abs_diff": difference, "machine": machine(rate), "note": note,
-            }  # fmt: skip
+    stash = request.config.stash
+    stash.setdefault(BEGIN, (machine.today(), machine.Moment.now()))
+
+    def run(what, ours, peers, flop, rounds, note):
+        taken = turns.Turns.of(peers)
+        values = benchmark.pedantic(ours, setup=lambda: taken.take(peers, clock), rounds=rounds)
+        threads = torch.get_num_threads()
+        goals = {against: goal for (*which, against), goal in GOALS.items() if which == [what, threads]}
+        shared = {"what": what, "threads": threads, "note": note, "load": machine.Moment.now().load}
+        times, differences = benchmark.stats.stats.data, taken.differences(peers, values)
+        stash.setdefault(RESULTS, []).extend(turns.comparisons(shared, times, taken, differences, flop, goals))
 
     return run
 
 
 def pytest_sessionfinish(session):
-    """Keep what was timed before under other names."""
-    results = session.config.stash.get(RESULTS, {})
-    if results:
-        old = json.loads(FILE.read_text()) if FILE.exists() else {}
-        files.write_json(FILE, old | results)
+    """Write the file after a whole run."""
+    stash = session.config.stash
+    if (results := stash.get(RESULTS, [])) and not missing(results):
+        where = machine.conditions(*stash[BEGIN], machine.Moment.now())
+        tree = files.rounded({"conditions": where, "comparisons": results})
+        checked(tree, Benchmarks, FILE)
+        files.write_json(FILE, tree)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    for name, row in config.stash.get(RESULTS, {}).items():
-        terminalreporter.write_line(
-            f"{name}: {row['ours_s']:.2f} s, {row['ratio_peer']:.1f} x faster, {row['ratio_floor']:.2f} x the floor of "
-            f"{row['floor_s']:.2f} s, largest difference {row['max_abs_diff']:.1e}"
-        )
+    """Every ratio in a line, and why the file stays as it was, if it does."""
+    results = files.rounded(config.stash.get(RESULTS, []))
+    for row in checked(results, list[TimedRatio], FILE):
+        terminalreporter.write_line(line(row))
+    if results and (untimed := missing(results)):
+        names = "; ".join(f"{what} ({threads})" for what, threads in untimed)
+        terminalreporter.write_line(f"{FILE} stays as it was, for this was not timed: {names}")

@@ -10,12 +10,14 @@ they are most of the work of every program, so that batching cannot gain much th
 """
 
 import pytest
+from benchmarks.goals import SPANS, WORDS
+from benchmarks.turns import Peer
 
-LAYERS, WIDTH, WORDS, STEPS, POINTS = 13, 768, 16, 30, 0.5
+LAYERS, WIDTH, LENGTH, STEPS, POINTS = 13, 768, 16, 30, 0.5
 TIMED = range(0, LAYERS, 3)
 TASKS = {
-    "a label per word": {"two": False, "every": 1},
-    "a label per sentence, two spans": {"two": True, "every": WORDS},
+    WORDS: {"two": False, "every": 1},
+    SPANS: {"two": True, "every": LENGTH},
 }
 
 
@@ -31,7 +33,7 @@ def series(request):
 
     options = TASKS[request.param]
     task, states, place = planted(
-        4, layers=LAYERS, width=WIDTH, words=WORDS, sentences=(320, 32, 128), strength=0.8, **options
+        4, layers=LAYERS, width=WIDTH, words=LENGTH, sentences=(320, 32, 128), strength=0.8, **options
     )
     data = examples.build(task, states, place, 0)
     shape = probe.Shape(LAYERS, WIDTH, data.sides, len(data.labels))
@@ -51,24 +53,15 @@ def ours(series, probes):
     return f1(training.counts(fitted.parameters, layers, probes, states, data.test, data.scored).sum(dim=-1))
 
 
-def alone(series):
-    from replications.edge_probing.probe import Probe
+def peer_of(one):
+    """Test F1 of some depths, each by `one(depth)`, and their seconds scaled to all depths."""
 
-    def run(values, clock):
+    def run(clock, _turn):
         begin = clock()
-        scores = [ours(series, [Probe(depth, 1)])[0] for depth in TIMED]
-        return agreement(values, scores), (clock() - begin) * LAYERS / len(TIMED)
+        scores = [one(depth) for depth in TIMED]
+        return scores, (clock() - begin) * LAYERS / len(TIMED)
 
-    return run
-
-
-def textbook(series):
-    def run(values, clock):
-        begin = clock()
-        scores = [one_module(series, depth) for depth in TIMED]
-        return agreement(values, scores), (clock() - begin) * LAYERS / len(TIMED)
-
-    return run
+    return Peer(run, agreement)
 
 
 def agreement(values, scores):
@@ -115,13 +108,13 @@ def whole(part, table, depth):
     """States [k+1, B, T, d] of whole sentences, per side their spans [B, N, 2] within them."""
     import torch
 
-    first = torch.tensor([min(int(rows[0]) for rows in example.rows) // WORDS * WORDS for example in part])
+    first = torch.tensor([min(int(rows[0]) for rows in example.rows) // LENGTH * LENGTH for example in part])
     spans = []
     for side in range(len(part[0].rows)):
         ends = [(e.rows[side][s[0]] - f, e.rows[side][s[1] - 1] - f + 1)
                 for e, f in zip(part, first, strict=True) for s in e.spans[side][e.span_of[side]]]  # fmt: skip
         spans.append(torch.tensor(ends).view(len(part), -1, 2))
-    return table[: depth + 1, first[:, None] + torch.arange(WORDS)].float(), spans
+    return table[: depth + 1, first[:, None] + torch.arange(LENGTH)].float(), spans
 
 
 def module_of(first, depth, sides):
@@ -177,6 +170,10 @@ def test_thirteen_depths_at_once(series, compare):
     targets = sum(example.targets for example in data.train) * batches
     per_piece, per_target = shape.width * shape.hidden, data.sides * shape.hidden**2
     flop = 2 * 3 * LAYERS * (pieces * per_piece + targets * per_target)  # forward, by weights, by inputs
-    note = f"{STEPS} steps of {rhythm.batch} sentences of {WORDS} words, {targets / STEPS:.0f} targets a step"
-    peers = {"depths one by one, textbook": textbook(series), "depths one by one, the same program": alone(series)}
-    compare(f"edge probing, 13 depths, {name}", lambda: ours(series, probes), peers, flop, 3, note)
+    note = f"{STEPS} steps of {rhythm.batch} sentences of {LENGTH} words, {targets / STEPS:.0f} targets a step"
+    peers = {
+        "depths one by one, textbook": peer_of(lambda depth: one_module(series, depth)),
+        "depths one by one, the same program": peer_of(lambda depth: ours(series, [Probe(depth, 1)])[0]),
+    }
+    ours(series, probes)  # warms up
+    compare(name, lambda: ours(series, probes), peers, flop, 3, note)

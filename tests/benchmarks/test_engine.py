@@ -1,20 +1,23 @@
 """The engine against TransformerLens' helpers and a plain hook loop: same model, same cells, same run.
 
-Peers take minutes, so they are timed on a seeded sample of cells and scaled to all of them; every forward pass of a
-loop costs the same. A timing is recorded only after the values agreed. Nothing is asserted about speed.
-Floors are the matrix products of an exact method as counted for this model: 7.08 MFLOP per token and layer.
+Peers take minutes, so they are timed on a seeded sample of cells, another part of it in every turn, and scaled to all
+of them; every forward pass of a loop costs the same. A timing is recorded only after the values agreed. Nothing is
+asserted about speed. Floors are the matrix products of an exact method as counted for this model: 7.08 MFLOP per token
+and layer.
 """
 
 import random
 
 import pytest
+from benchmarks.goals import MAPS, TRACE
+from benchmarks.turns import ONE_THREAD, TWO_THREADS, Peer
 
 MODEL = "smollm2-135m"
 LOGITS, PROBABILITIES = 1e-3, 1e-5  # agreement, fp32 on trained weights: residual streams reach thousands
 PROMPT, SUBJECT = "The Space Needle is in the city of", range(4)
 SAMPLED = "peer timed on a seeded sample of {} cells of {}, scaled"
 
-pytestmark = [pytest.mark.model]
+pytestmark = [pytest.mark.model, pytest.mark.parametrize("clock", [ONE_THREAD, TWO_THREADS], indirect=True)]
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +64,22 @@ def sample(cells, k):
     return random.Random(0).sample(cells, k)
 
 
-def peer_of(cells, one, total, tolerance):
-    """What `compare` calls: difference from our values, and seconds for `total` cells of `one` cell at a time."""
+def peer_of(cells, rounds, one, total, tolerance):
+    """One cell at a time by `one`: every turn a part of the cells, its seconds scaled to `total` of them."""
 
-    def run(values, clock):
-        one(cells[0])  # warms up
+    def run(clock, turn):
+        some = cells[turn::rounds]
+        one(some[0])  # warms up
         begin = clock()
-        found = [one(cell) for cell in cells]
-        seconds = (clock() - begin) * total / len(cells)
-        difference = max(abs(values[cell] - value) for cell, value in zip(cells, found, strict=True))
-        assert difference < tolerance
-        return difference, seconds
+        found = {cell: one(cell) for cell in some}
+        return found, (clock() - begin) * total / len(some)
 
-    return run
+    def difference(values, found):
+        largest = max(abs(values[cell] - value) for cell, value in found.items())
+        assert largest < tolerance
+        return largest
+
+    return Peer(run, difference)
 
 
 def maps_of(loaded, pair):
@@ -190,17 +196,18 @@ def traced_cell(loaded, fact):
 
 
 def test_residual_and_head_map_of_one_pair(compare, loaded, pair):
-    every = list(maps_of(loaded, pair))
+    every, rounds = list(maps_of(loaded, pair)), 5
     cells = sample(every, 40)
-    peers = {name: peer_of(cells, one(loaded, pair), len(every), LOGITS)
+    peers = {name: peer_of(cells, rounds, one(loaded, pair), len(every), LOGITS)
              for name, one in (("transformer_lens.patching", lens_cell), ("hook loop", hook_cell))}  # fmt: skip
     note = SAMPLED.format(len(cells), len(every))
-    compare("ioi_maps", lambda: maps_of(loaded, pair), peers, flop=85e9, rounds=5, note=note)
+    compare(MAPS, lambda: maps_of(loaded, pair), peers, flop=85e9, rounds=rounds, note=note)
 
 
 def test_causal_trace_of_one_fact(compare, loaded, fact):
-    sites = ("resid_post", "mlp_out", "attn_out")
+    """A first round of more than half a minute needs no warming up."""
+    sites, rounds = ("resid_post", "mlp_out", "attn_out"), 3
     cells = [(site, *at) for site in sites for at in sample(grid(30, 9), 12)]
-    peers = {"hook loop": peer_of(cells, traced_cell(loaded, fact), 810, PROBABILITIES)}
+    peers = {"hook loop": peer_of(cells, rounds, traced_cell(loaded, fact), 810, PROBABILITIES)}
     note = SAMPLED.format(len(cells), 810)
-    compare("rome_trace", lambda: trace_of(loaded, fact), peers, flop=5.7e12, rounds=1, note=note)
+    compare(TRACE, lambda: trace_of(loaded, fact), peers, flop=5.7e12, rounds=rounds, note=note)

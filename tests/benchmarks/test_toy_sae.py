@@ -1,7 +1,7 @@
 """A sweep of toy autoencoders as one batch against SAELens and dictionary_learning, which train one after another.
 
-The peers need environments of their own (SAELens wants an older TransformerLens). The environment variable names a
-folder with one virtual environment each:
+The peers need environments of their own (SAELens wants an older TransformerLens), without which the sweep is held
+against its floor alone. The environment variable names a folder with one virtual environment each:
 
     for peer in sae-lens dictionary-learning; do
         python -m venv PEERS/$peer && PEERS/$peer/bin/pip install torch==2.13.0 $peer; done
@@ -12,15 +12,18 @@ Same activations, weights to start from, batch, rate, steps and norm of the deco
 after 500 steps they did not yet (1.05 % at one coefficient: the peers take the gradient along the rows out, ours does
 not), so that all train for 800.
 All coefficients of the published grid are trained at two of its sizes. A peer takes as long for one coefficient as for
-another, since its products are dense: it trains SAMPLE of them, and its seconds are scaled to all.
+another, since its products are dense: it trains SAMPLE of them, and its seconds are scaled to all. One round, of 1,600
+steps that all cost the same, is enough.
 """
 
+import itertools
 import json
 import os
 import subprocess
 from pathlib import Path
 
-import pytest
+from benchmarks.goals import SWEEP
+from benchmarks.turns import Peer
 
 from replications.cli import keep_freed_memory
 
@@ -33,10 +36,6 @@ BATCH, STEPS, LR = 256, 800, 3e-3
 # What `replicate run` does for itself (`cli.keep_freed_memory`), for the peers.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 AGREES = 0.01  # relative difference of the losses at most
-
-pytestmark = [
-    pytest.mark.skipif(VARIABLE not in os.environ, reason=f"{VARIABLE} names no folder with the peers' environments"),
-]
 
 
 def drawn(steps, batch):
@@ -95,28 +94,40 @@ def prepare(folder, x, clock):
 
 
 def peer(name, folder, test):
-    """What `compare` calls: the largest relative difference of a loss from ours, and the peer's seconds."""
+    """Losses {(width, index of alpha): loss} of a peer, and its seconds scaled to all coefficients."""
 
-    def run(values, clock):
-        import numpy as np
-        import torch
-
+    def run(_clock, _turn):
         python = Path(os.environ[VARIABLE]) / PEERS[name] / "bin" / "python"
         script = Path(__file__).with_name("peer_saes.py")
         done = subprocess.run([python, script, name, folder], env={**os.environ, **KEEP_MEMORY}, capture_output=True,
                               text=True, check=False)  # fmt: skip
         assert done.returncode == 0, done.stderr
-        differences = []
-        for width in WIDTHS:
-            for i in SAMPLE:
-                l1 = coefficients(width)[i]
-                file = np.load(folder / f"{name}-{width}-{l1:g}.npz")
-                theirs = loss(test, [torch.from_numpy(file[part]) for part in ("W_enc", "b_enc", "W_dec")], l1)
-                differences.append(abs(loss(test, values[width, i], l1) / theirs - 1))
-        assert max(differences) < AGREES, differences
-        return max(differences), json.loads(done.stdout.splitlines()[-1])["seconds"] * len(ALPHAS) / len(SAMPLE)
+        seconds = json.loads(done.stdout.splitlines()[-1])["seconds"] * len(ALPHAS) / len(SAMPLE)
+        return losses_in(folder, name, test), seconds
 
-    return run
+    def difference(values, found):
+        relative = {at: abs(loss(test, values[at], l1_at(*at)) / theirs - 1) for at, theirs in found.items()}
+        assert max(relative.values()) < AGREES, relative
+        return max(relative.values())
+
+    return Peer(run, difference)
+
+
+def losses_in(folder, name, test):
+    """Of the autoencoders that a peer has left in the folder."""
+    import numpy as np
+    import torch
+
+    found = {}
+    for at in itertools.product(WIDTHS, SAMPLE):
+        file = np.load(folder / f"{name}-{at[0]}-{l1_at(*at):g}.npz")
+        weights = [torch.from_numpy(file[part]) for part in ("W_enc", "b_enc", "W_dec")]
+        found[at] = loss(test, weights, l1_at(*at))
+    return found
+
+
+def l1_at(width, i):
+    return coefficients(width)[i]
 
 
 def test_the_sweep_in_one_batch(compare, clock, tmp_path):
@@ -129,4 +140,5 @@ def test_the_sweep_in_one_batch(compare, clock, tmp_path):
         f"{len(WIDTHS) * len(ALPHAS)} autoencoders, {len(x)} activations each; peers trained {len(SAMPLE)} of "
         f"{len(ALPHAS)} coefficients, seconds scaled to all; difference is that of losses, relative"
     )
-    compare("toy_sae_sweep", lambda: ours(x), {name: peer(name, tmp_path, test) for name in PEERS}, flop, 1, note)
+    peers = {name: peer(name, tmp_path, test) for name in PEERS if VARIABLE in os.environ}
+    compare(SWEEP, lambda: ours(x), peers, flop, 1, note)
