@@ -29,7 +29,7 @@ from replications.scheduler.schedule import Machine
 
 LIBRARIES = "replications.scheduler.libraries"
 PATIENCE = 30.0  # seconds that a stage has to end after Ctrl-C
-ROUNDS = 400  # of the calibration: about five seconds
+ROUNDS = 250  # of the calibration: about ten seconds
 Ended = tuple[int, Usage | None]  # status of a command, negative for a signal, and what it took if that is known
 
 
