@@ -7,6 +7,7 @@ joblib's backend for Ray knows neither resources of single tasks nor tasks that 
 from __future__ import annotations
 
 import os
+import socket
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ class Cluster:
         self.root, self.ray = root, _ray()
         environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ} | {"TQDM_DISABLE": "1"}
         try:
+            _knock(address)
             self.ray.init(address=address, runtime_env={"env_vars": environment}, log_to_driver=False)
-        except (ConnectionError, ValueError) as error:
+        except (OSError, ValueError) as error:  # a ConnectionError is one of the former
             raise Refusal(f"no Ray cluster at {address} ({error}): `ray start --head` begins one") from None
         self.task = self.ray.remote(max_calls=1, max_retries=RETRIES)(on_a_node)  # a process of its own for each
         self.running: dict[Future[Ended], Any] = {}
@@ -76,6 +78,13 @@ class Cluster:
         """End what still runs."""
         for reference in list(self.running.values()):
             self.ray.cancel(reference, force=True)
+
+
+def _knock(address: str) -> None:
+    """OSError unless somebody listens at HOST:PORT, for whom Ray would wait minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def on_a_node(command: str, root: str, log: str) -> Ended:

@@ -22,6 +22,8 @@ from replications.scheduler.schedule import Machine
 from replications.scheduler.view import View
 from replications.scheduler.workers import Here
 
+LONG = 600.0  # seconds of work that are worth a calibration
+
 
 @dataclass(frozen=True)
 class Options:
@@ -91,16 +93,18 @@ def _asked(plan: PipelinePlan, stale: set[str], began: Journal, is_forced: bool)
 def _seconds(plan: PipelinePlan, asked: set[str], root: Path, pool: Here | Cluster) -> dict[str, float]:
     """How long stages should take: as they took here, or as on the machine that was recorded, scaled by a calibration.
 
-    The calibration takes ten seconds, once on a machine; there is none of a cluster, or where it would scale nothing.
+    The calibration takes ten seconds, once on a machine. What is over soon, or runs on a cluster, goes without.
     """
     own, other = journal.durations(root / journal.MEASURED), journal.durations(root / journal.RECORDED)
-    factor = 1.0
-    if other.calibration and asked & other.stages.keys() and isinstance(pool, Here):
-        here = own.calibration or pool.calibrate()
-        journal.keep_durations(root, here, {})
-        factor = here / other.calibration
-    known = {name: used.seconds * factor for name, used in other.stages.items()}
-    return journal.expected(plan.stages, known | {name: used.seconds for name, used in own.stages.items()})
+    there, here = ({name: used.seconds for name, used in known.stages.items()} for known in (other, own))
+    unscaled = journal.expected(plan.stages, there | here)
+    unknown = sum(unscaled[name] for name in asked & there.keys() - here.keys())
+    if other.calibration is None or unknown < LONG or not isinstance(pool, Here):
+        return unscaled
+    calibration = own.calibration or pool.calibrate()
+    journal.keep_durations(root, calibration, {})
+    scaled = {name: seconds * calibration / other.calibration for name, seconds in there.items()}
+    return journal.expected(plan.stages, scaled | here)
 
 
 def _announce(board: Board, began: Journal, here: Machine, seconds: dict[str, float]) -> None:

@@ -17,8 +17,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Here:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([LIBRARIES])
         self.threads = ThreadPoolExecutor(2 * self.jobs)  # one that is cancelled may end after another has begun
-        self.running: dict[Future[Any], multiprocessing.process.BaseProcess] = {}
+        self.running: dict[Future[Any], BaseProcess] = {}
 
     def __enter__(self) -> Here:
         return self
@@ -74,22 +75,17 @@ class Here:
 
     def cancel(self, future: Future[Ended]) -> None:
         """End one command at once, and what it has started."""
-        process = self.running.get(future)
-        if process is not None and process.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.join()
+        _signal(self.running.get(future), signal.SIGKILL)
+        wait([future], PATIENCE)
 
     def stop(self, signum: int = signal.SIGINT) -> None:
         """Have all that runs end, by Ctrl-C or at once, and wait for it."""
+        futures = list(self.running)
         for process in list(self.running.values()):
-            if process.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signum)
-        for process in list(self.running.values()):
-            process.join(PATIENCE)
-            if process.is_alive():
-                process.kill()
+            _signal(process, signum)
+        _, late = wait(futures, PATIENCE)
+        for future in late:
+            self.cancel(future)
 
     def _started(self, target: Callable[..., None], *args: Any) -> Future[Any]:
         receiver, sender = self.context.Pipe(duplex=False)
@@ -102,7 +98,17 @@ class Here:
         return future
 
 
-def _awaited(process: multiprocessing.process.BaseProcess, receiver: Connection) -> tuple[int, Any]:
+def _signal(process: BaseProcess | None, signum: int) -> None:
+    if process is None or process.pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.killpg(process.pid, signum)
+        except ProcessLookupError:  # it has no group of its own yet
+            os.kill(process.pid, signum)
+
+
+def _awaited(process: BaseProcess, receiver: Connection) -> tuple[int, Any]:
     with receiver:
         try:
             said = receiver.recv()

@@ -7,6 +7,7 @@ PROBES, SERIES = "linear probes: 7 layers", "linear probes: 7 layers, 5 seeds, w
 WORDS = "edge probing: 13 depths, a label per word"
 SPANS = "edge probing: 13 depths, a label per sentence, two spans"
 SWEEP = "toy SAE: a sweep of 34 autoencoders"
+SIDE_BY_SIDE = "four stages, from scratch, on two cores"
 FLOOR = "floor"
 
 
@@ -37,6 +38,7 @@ GOALS = {
     (SPANS, 1, "depths one by one, textbook"): Goal(4, _DEPTHS),
     (SWEEP, 1, "dictionary_learning"): Goal(3, _DENSE),
     (SWEEP, 1, "sae_lens"): Goal(3, _DENSE),
+    (SIDE_BY_SIDE, 2, "dvc repro"): Goal(1.7, "two cores for one, less what the longest stage leaves idle at the end"),
     (SWEEP, 1, FLOOR): Goal(1, "the floor counts dense products, and most codes are zero"),
 }
 EXPECTED = frozenset((what, threads) for what, threads, _ in GOALS)

@@ -68,13 +68,13 @@ def gemm_rate(clock):
 def comparisons(shared, ours, turns, differences, flop, goals):
     """Trees of `replications.report.benchmarks.TimedRatio`: the floor first, then every peer.
 
-    `shared` are the fields that all have, `ours` the seconds of our rounds, `goals` by what a ratio is against.
+    `shared` are the fields that all have, `ours` the seconds of our rounds, `goals` by what a ratio is against. Without
+    `flop` there is no floor.
     """
     ours_s, rate = median(ours), median(turns.rates)
     shared = shared | {"ours_s": ours_s, "rounds": len(ours), "gemm_gflops": rate / 1e9}
-    floor = flop / rate
     rows = [{"kind": "floor", "against": "floor", "other_s": floor, "other_rounds": len(turns.rates),
-             "ratio": ours_s / floor, "max_abs_diff": None}]  # fmt: skip
+             "ratio": ours_s / floor, "max_abs_diff": None} for floor in ([flop / rate] if flop else [])]  # fmt: skip
     for name, rounds in turns.seen.items():
         theirs = median(seconds for _, seconds in rounds)
         rows.append({"kind": "peer", "against": name, "other_s": theirs, "other_rounds": len(rounds),

@@ -6,7 +6,7 @@ from subprocess import run as shell
 import pytest
 
 from replications.errors import Refusal
-from replications.pipeline import PipelinePlan, Stage, upstream
+from replications.pipeline import SHARING, PipelinePlan, Stage, upstream
 from replications.scheduler import running, schedule
 from replications.scheduler.journal import Usage
 from replications.scheduler.schedule import Machine
@@ -18,10 +18,15 @@ class Shell:
     """A pool of threads that call the shell: what the loop needs of one."""
 
     def __init__(self, root, machine):
-        self.root, self.machine, self.threads = root, machine, ThreadPoolExecutor(machine.cores)
+        self.root, self.machine, self.threads = root, machine, ThreadPoolExecutor(2 * machine.cores)
+        self.begun, self.cancelled = [], []
 
     def start(self, stage, log) -> Future:
+        self.begun.append(stage.cmd)
         return self.threads.submit(self._run, stage.cmd, log)
+
+    def cancel(self, future):
+        self.cancelled.append(future)
 
     def _run(self, command, log):
         with open(log, "w") as out:
@@ -114,3 +119,41 @@ def test_memory_is_respected(tmp_path):
     made = [stage(name, cmd=heavy.format(name), gigabytes=6.0) for name in "xyz"]
     run(planned(made), tmp_path, jobs=3, gigabytes=11)
     assert (tmp_path / "order").read_text().split() == ["begin", "end"] * 3
+
+
+@pytest.fixture
+def helped(tmp_path, monkeypatch):
+    """Runs a plan whose stages may be helped at once; the pool, and what became of the stages."""
+    monkeypatch.setattr(running, "SETTLED", 0.0)
+    monkeypatch.setattr(running, "TICK", 0.02)
+
+    def run(plan, **machine):
+        pool = Shell(tmp_path, Machine(**machine))
+        board = running.Board(plan, tmp_path, schedule.by_urgency(plan, {one.name: 1.0 for one in plan.stages}))
+        return pool, list(running.run(board, pool, lambda name: True, lambda name: name))
+
+    return run
+
+
+def test_where_a_core_is_idle_a_shared_stage_is_helped(helped):
+    long = stage("long", SHARING[:1], "test $0 = --join && sleep 9; sleep .3 #")
+    pool, done = helped(planned([long, stage("alone", cmd="sleep .1")]), cores=2, gigabytes=99)
+    assert pool.begun == [long.cmd, "sleep .1", f"{long.cmd} --join"]
+    assert [one.stage.name for one in done] == ["alone", "long"], "a helper is no stage that was made"
+    assert len(pool.cancelled) == 1, "it ends with the run that it helped"
+
+
+def test_nobody_helps_where_memory_is_short_or_nothing_is_shared(helped):
+    pool, _ = helped(planned([stage("long", SHARING[1:], "sleep .2")]), cores=2, gigabytes=5)
+    assert pool.begun == ["sleep .2"]
+    pool, _ = helped(planned([stage("long", cmd="sleep .2")]), cores=2, gigabytes=99)
+    assert pool.begun == ["sleep .2"]
+
+
+def test_a_helper_makes_room_for_a_stage(helped):
+    long, first = stage("long", SHARING[:1], "sleep .8 #"), stage("first", cmd="sleep .2")
+    second, third = stage("second", ["first"], "sleep .3"), stage("third", ["first"], "sleep .3 ")
+    pool, done = helped(planned([long, first, second, third]), cores=3, gigabytes=99)
+    assert pool.begun[:5] == [first.cmd, long.cmd, f"{long.cmd} --join", second.cmd, third.cmd]
+    assert pool.cancelled, "of three cores, one was the helper's"
+    assert all(one.is_made for one in done)
