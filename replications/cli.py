@@ -297,10 +297,7 @@ def repro(
     jobs: Annotated[int | None, typer.Option(min=1, help="Stages at a time; as many as cores if unset.")] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster to run them on, or auto.")] = None,
 ) -> None:
-    """Run the stages that have changed (of all that can be had here), side by side, and compare with the last commit.
-
-    It does what `dvc repro` does, on every core. A run that was killed is gone on with.
-    """
+    """Run what has changed, as `dvc repro` does, but on every core; then compare with the last commit."""
     from replications.claims.ledger import rooms
     from replications.pipeline import first_runs, narrowed
     from replications.scheduler import Options, reproduce

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from replications.files import read_json, write_text
 from replications.records import Record, checked
+from replications.report.costs import costs
 from replications.report.escape import markdown
 from replications.report.tables import table
 
@@ -101,9 +102,10 @@ def load(file: Path) -> Benchmarks:
 
 
 def write_benchmarks(root: Path) -> Path:
-    """Write reports/benchmarks.md from reports/benchmarks.json; refuses a damaged one."""
+    """Write reports/benchmarks.md from reports/benchmarks.json, which it refuses if damaged, and what a run costs."""
     file = root / "reports" / "benchmarks.json"
-    return write_text(file.with_suffix(".md"), benchmarks(load(file)) if file.exists() else NOTHING)
+    parts = [benchmarks(load(file)) if file.exists() else NOTHING, costs(root)]
+    return write_text(file.with_suffix(".md"), "\n".join(part.rstrip() + "\n" for part in parts if part))
 
 
 def benchmarks(measured: Benchmarks) -> str:

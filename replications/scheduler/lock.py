@@ -27,7 +27,12 @@ class StageLock:
 
     def __init__(self, root: Path, repo: Any) -> None:
         self.root, self.repo = root, repo
-        self.stages = {stage.addressing: stage for stage in repo.index.stages}
+        self._load()
+
+    def _load(self) -> None:
+        with contextlib.chdir(self.root):  # where DVC looks for a stage by its name
+            self.repo._reset()
+            self.stages = {stage.addressing: stage for stage in self.repo.index.stages}
 
     def stale(self, names: Iterable[str]) -> set[str]:
         """Those that `dvc repro` would run: a dependency, the command, params or an output have changed."""
@@ -53,6 +58,11 @@ class StageLock:
         file = self.root / "dvc.lock"
         return list(read_yaml(file)["stages"]) if file.is_file() else []
 
+    def take_up(self, entries: Mapping[str, str]) -> None:
+        """Put into dvc.lock what a run that was killed has noted, of stages that would be stale without."""
+        stale = self.stale(name for name in entries if name in self.stages)
+        self.write({name: entries[name] for name in stale})
+
     def write(self, entries: Mapping[str, str]) -> None:
         """Put entries into dvc.lock: in place where it has them, behind the others in DVC's order where it has not."""
         from dvc.utils.serialize import modify_yaml
@@ -65,6 +75,7 @@ class StageLock:
             for name in [*stages, *(one for one in self._serially() if one not in stages)]:
                 if name in entries:
                     stages[name] = json.loads(entries[name])
+        self._load()
 
     def _serially(self) -> list[str]:
         """All stages in the order in which `dvc repro` runs them."""
@@ -92,7 +103,6 @@ def owned(root: Path) -> Iterator[StageLock]:
             except LockError:
                 raise Refusal(f"another `replicate repro`, or DVC, is at work in {root}: wait until it ends") from None
             _recover(root)
-            repo._reset()
             lock = StageLock(root, repo)
         yield lock
 

@@ -55,7 +55,7 @@ def reproduce(plan: PipelinePlan, root: Path, options: Options) -> int:
 def make(plan: PipelinePlan, root: Path, options: Options, lock: StageLock) -> list[Done]:
     """Run what is stale of the plan, in dvc.lock too; what became of each stage, in the order in which they ended."""
     began = journal.begun(root)
-    lock.write(began.made)  # a killed run did not get there
+    lock.take_up(began.made)
     stale = lock.stale(stage.name for stage in plan.stages)
     asked = _asked(plan, stale, began, options.is_forced)
     with _pool(root, options) as pool:

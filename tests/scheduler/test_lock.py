@@ -113,6 +113,21 @@ def test_a_scheduler_that_is_killed_is_gone_on_with(root):
     assert {name: begun[name] for name in made} == made
 
 
+def test_what_a_killed_run_has_made_of_new_inputs_is_not_made_again(root):
+    (root / "in").write_text("2")
+    (root / "kill-f").write_text("half")
+    (root / "kill-h").write_text("half")
+    little.run(root, Options(jobs=2))
+    lock = root / "dvc.lock"
+    little.call(root, "git", "checkout", "dvc.lock")  # as if it had been killed before it wrote that
+    assert {one.stage.name for one in little.run(root, Options(is_forced=True, jobs=2)) if one.is_made} == {"f", "h"}
+    assert Counter(little.counted(root)) == Counter([*little.CHAIN, "f", "h"])
+    assert "up to date" in little.call(root, "dvc", "status")
+    kept = lock.read_bytes()
+    little.call(root, "dvc", "repro", "--force", "-q")
+    assert lock.read_bytes() == kept
+
+
 def test_stages_that_are_killed_are_named_and_the_next_run_makes_them(root):
     """Twelve kills, at three moments of a stage, in four forced runs of which each goes on where the last one ended."""
     lock = (root / "dvc.lock").read_bytes()
