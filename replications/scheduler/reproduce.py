@@ -120,9 +120,9 @@ def _watched(
     board: Board, pool: Here | Cluster, lock: StageLock, began: Journal, seconds: dict[str, float], is_forced: bool
 ) -> list[Done]:
     """Run what is on the board; each stage that is made is noted, so that the next run need not make it again."""
-    view, done = View(board, seconds), []
+    done: list[Done] = []
 
-    def left() -> float:
+    def finish() -> float:
         now = monotonic()
         rest = {stage.name: seconds[stage.name] - (now - board.since[stage.name]) for stage in board.running.values()}
         return schedule.finish(board.waiting, rest, board.plan, seconds, pool.machine)
@@ -130,15 +130,16 @@ def _watched(
     def is_stale(name: str) -> bool:
         return is_forced or bool(lock.stale([name]))
 
+    view = View(board, seconds, finish)
     try:
-        for one in run(board, pool, is_stale, lock.entry, lambda: view.tick(left())):
+        for one in run(board, pool, is_stale, lock.entry, view.tick):
             done.append(one)
             if one.entry is not None:
                 began.made[one.stage.name] = one.entry
                 journal.note(board.root, began)
             if one.is_made and one.usage is not None:
                 journal.keep_durations(board.root, None, {one.stage.name: one.usage})
-            view.ended(len(done), one, left())
+            view.ended(len(done), one)
     finally:
         view.close()
     return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,20 +12,23 @@ from replications.progress import bars, duration
 from replications.scheduler.running import Board, Done
 
 EVERY = 60.0  # seconds between two lines where stderr is no terminal
+ESTIMATED = 10.0  # seconds for which an estimate of what is left holds: to play the schedule through takes a while
 WIDTH = 60  # characters of what a stage said last
 
 
 class View:
-    """What is shown of a run of many stages; `seconds` is how long each should take."""
+    """What is shown of a run of many stages; `seconds` is how long each should take, `finish()` all that is left."""
 
-    def __init__(self, board: Board, seconds: Mapping[str, float]) -> None:
-        self.board, self.seconds = board, seconds
+    def __init__(self, board: Board, seconds: Mapping[str, float], finish: Callable[[], float]) -> None:
+        self.board, self.seconds, self.finish = board, seconds, finish
+        self.left, self.estimated = 0.0, float("-inf")
         self.total, self.began, self.told = len(board.pending), monotonic(), monotonic()
         self.bars: Any = bars() if sys.stderr.isatty() else None
         self.rows: dict[str, Any] = {}
 
-    def ended(self, number: int, done: Done, left: float) -> None:
+    def ended(self, number: int, done: Done) -> None:
         """Say what became of a stage, and when the rest should be done."""
+        self._estimate()
         where = f"[{number}/{self.total}] {done.stage.name}"
         if done.failure:
             self._say(f"{where} FAILED: {done.failure}")
@@ -33,17 +36,20 @@ class View:
             self._say(f"{where}: nothing has changed")
         else:
             so_far = duration(monotonic() - self.began)
-            self._say(f"{where}: {duration(done.usage.seconds)} ({so_far} so far, about {duration(left)} to go)")
+            self._say(f"{where}: {duration(done.usage.seconds)} ({so_far} so far, about {duration(self.left)} to go)")
 
-    def tick(self, left: float) -> None:
+    def tick(self) -> None:
         """Show what runs now."""
         if self.bars is not None:
-            self._draw(left)
+            if monotonic() - self.estimated >= ESTIMATED:
+                self._estimate()
+            self._draw()
         elif monotonic() - self.told >= EVERY and self.board.running:
             self.told = monotonic()
+            self._estimate()
             helped = {stage.name for stage in self.board.helpers.values()}
             lines = [f"{name} ({self._share(name):.0f} %{', helped' * (name in helped)})" for name in self.running]
-            self._say(f"running: {', '.join(lines)}; about {duration(left)} to go")
+            self._say(f"running: {', '.join(lines)}; about {duration(self.left)} to go")
 
     def close(self) -> None:
         """Take the bars off the screen."""
@@ -53,6 +59,9 @@ class View:
     @property
     def running(self) -> list[str]:
         return [stage.name for stage in self.board.running.values()]
+
+    def _estimate(self) -> None:
+        self.left, self.estimated = self.finish(), monotonic()
 
     def _say(self, text: str) -> None:
         if self.bars is not None:
@@ -64,8 +73,10 @@ class View:
         """Percent of the time that it should take; a stage that takes longer stays at 99."""
         return min(99.0, 100 * (monotonic() - self.board.since[name]) / max(self.seconds[name], 1.0))
 
-    def _draw(self, left: float) -> None:
-        shown = {"": f"{self.total - len(self.board.pending)} of {self.total} stages, about {duration(left)} to go"}
+    def _draw(self) -> None:
+        shown = {
+            "": f"{self.total - len(self.board.pending)} of {self.total} stages, about {duration(self.left)} to go"
+        }
         shown |= {
             stage.name: f"{stage.name}  {last_line(self.board.log(stage))}" for stage in self.board.running.values()
         }

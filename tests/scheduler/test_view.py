@@ -31,20 +31,20 @@ SECONDS = {"rome@x-en": 120.0, "ioi@x-en": 60.0, "report": 5.0}
 
 
 def test_elsewhere_a_line_for_each_that_ends_and_one_a_minute_for_those_that_run(board, capsys, monkeypatch):
-    shown = View(board, SECONDS)
-    shown.tick(100.0)
+    shown = View(board, SECONDS, lambda: 100.0)
+    shown.tick()
     assert capsys.readouterr().err == "", "not every second"
     monkeypatch.setattr(view, "EVERY", 0.0)
-    shown.tick(100.0)
+    shown.tick()
     assert capsys.readouterr().err == "running: rome@x-en (25 %); about 2 min to go\n"
     board.helpers[Future()] = next(iter(board.running.values()))
-    shown.tick(100.0)
+    shown.tick()
     assert "rome@x-en (25 %, helped)" in capsys.readouterr().err
-    shown.ended(1, Done(board.waiting[0], USED, entry="{}"), 90.0)
-    shown.ended(2, Done(board.waiting[1], failure="the disk is full"), 0.0)
-    shown.ended(3, Done(board.waiting[1]), 0.0)
+    shown.ended(1, Done(board.waiting[0], USED, entry="{}"))
+    shown.ended(2, Done(board.waiting[1], failure="the disk is full"))
+    shown.ended(3, Done(board.waiting[1]))
     first, second, third = capsys.readouterr().err.splitlines()
-    assert first == "[1/3] ioi@x-en: 12 s (0 s so far, about 90 s to go)"
+    assert first == "[1/3] ioi@x-en: 12 s (0 s so far, about 2 min to go)"
     assert second == "[2/3] report FAILED: the disk is full"
     assert third == "[3/3] report: nothing has changed"
 
@@ -54,17 +54,17 @@ def test_a_terminal_shows_what_each_stage_says(board, capsys, monkeypatch):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    shown = View(board, SECONDS)
-    shown.tick(100.0)
+    shown = View(board, SECONDS, lambda: 100.0)
+    shown.tick()
     said = capsys.readouterr().err
     assert "0 of 3 stages, about 2 min to go" in said
     assert "rome@x-en  patching: 40 %, 2 min left" in said
     board.running.clear()
-    shown.tick(60.0)
+    shown.tick()
     shown.close()
     assert "1 of 3 stages" in capsys.readouterr().err
 
 
 def test_a_stage_that_takes_longer_than_it_should_is_not_done(board):
     board.since["rome@x-en"] -= 1000
-    assert View(board, SECONDS)._share("rome@x-en") == 99
+    assert View(board, SECONDS, lambda: 100.0)._share("rome@x-en") == 99
