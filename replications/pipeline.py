@@ -13,7 +13,7 @@ NEEDS = ("models", "datasets")  # reports/models/<id>.json and reports/datasets/
 FIGURES, REPORT = "figures", "report"  # blocks that read whatever evidence there is, after all that measures it
 
 SHARING = ("replications/evidence", "replications/evidence/shards.py")  # a stage that keeps its parts depends on one
-GIGABYTES = 3.0  # of memory that a stage needs at most unless its `meta` says otherwise
+GIGABYTES = 4.0  # of memory that a stage needs at most unless its `meta` says otherwise
 
 Need = tuple[str, str]  # "models" or "datasets", and an id
 

@@ -2,9 +2,11 @@
 
 import pytest
 
-from replications.pipeline import PipelinePlan, Stage, upstream
+from replications.pipeline import GIGABYTES, PipelinePlan, Stage, stages, upstream
 from replications.scheduler import schedule
+from replications.scheduler.journal import RECORDED, durations
 from replications.scheduler.schedule import Machine
+from replications.settings import ROOT
 
 
 def planned(chain, **fields):
@@ -45,3 +47,13 @@ def test_a_stage_that_needs_more_than_there_is_runs_alone():
     assert not machine.has_room(big, [small])
     assert machine.has_room(small, [small])
     assert not machine.has_room(small, [small, small])
+
+
+def test_stages_declare_the_memory_that_they_were_seen_to_take():
+    took, declared = durations(ROOT / RECORDED).stages, {stage.name: stage.gigabytes for stage in stages()}
+    assert took.keys() <= declared.keys()
+    short = {name: used.gigabytes for name, used in took.items() if used.gigabytes > declared[name]}
+    assert not short, "`meta: {gigabytes: ...}` in dvc.yaml should be at least that"
+    for block in {stage.block for stage in stages() if stage.gigabytes > GIGABYTES}:
+        most = max(used.gigabytes for name, used in took.items() if name.startswith(f"{block}@"))
+        assert declared[next(name for name in declared if name.startswith(f"{block}@"))] <= 1.25 * most + 1
