@@ -103,9 +103,14 @@ def load(file: Path) -> Benchmarks:
 
 def write_benchmarks(root: Path) -> Path:
     """Write reports/benchmarks.md from reports/benchmarks.json, which it refuses if damaged, and what a run costs."""
+    return write_text(root / "reports" / "benchmarks.md", page(root))
+
+
+def page(root: Path) -> str:
+    """What was timed, and what a run costs."""
     file = root / "reports" / "benchmarks.json"
     parts = [benchmarks(load(file)) if file.exists() else NOTHING, costs(root)]
-    return write_text(file.with_suffix(".md"), "\n".join(part.rstrip() + "\n" for part in parts if part))
+    return "\n".join(part.rstrip() + "\n" for part in parts if part)
 
 
 def benchmarks(measured: Benchmarks) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
+from replications.durations import RECORDED, Durations, StageUsage, durations
 from replications.progress import duration
 from replications.report.escape import markdown
 from replications.report.tables import table
-from replications.scheduler.journal import RECORDED, Durations, Usage, durations
 
 FETCHING, DRAWING = ("model", "dataset"), ("figures", "report", "languages")
 MODELS, LANGUAGES, CORES = 100, 20, 16  # of the projection
@@ -26,9 +26,9 @@ def costs(root: Path) -> str:
     return "\n\n".join(["## What a run costs", INTRODUCTION, _table(rooms), _whole(known), _projection(rooms)])
 
 
-def by_room(known: Durations) -> dict[str, dict[str, Usage]]:
-    """Usage by room, or by what else stages are for, and by run."""
-    found: dict[str, dict[str, Usage]] = {}
+def by_room(known: Durations) -> dict[str, dict[str, StageUsage]]:
+    """StageUsage by room, or by what else stages are for, and by run."""
+    found: dict[str, dict[str, StageUsage]] = {}
     for name, used in known.stages.items():
         block, _, run = name.partition("@")
         other = (
@@ -38,7 +38,7 @@ def by_room(known: Durations) -> dict[str, dict[str, Usage]]:
     return found
 
 
-def _table(rooms: dict[str, dict[str, Usage]]) -> str:
+def _table(rooms: dict[str, dict[str, StageUsage]]) -> str:
     header = ["room", "runs", "a run (median)", "processor time of a run", "memory at most", "all runs"]
     return table(header, [
         [markdown(room), len(runs), f"{median(one.seconds for one in runs.values()):.0f} s",
@@ -57,7 +57,7 @@ def _whole(known: Durations) -> str:
     )
 
 
-def _projection(rooms: dict[str, dict[str, Usage]]) -> str:
+def _projection(rooms: dict[str, dict[str, StageUsage]]) -> str:
     """Every room that has runs of a model in a language, once for each of many."""
     medians = {room: median(one.seconds for one in runs.values()) for room, runs in rooms.items() if _has_models(runs)}
     run, n = sum(medians.values()), MODELS * LANGUAGES
@@ -70,6 +70,6 @@ def _projection(rooms: dict[str, dict[str, Usage]]) -> str:
     )
 
 
-def _has_models(runs: dict[str, Usage]) -> bool:
+def _has_models(runs: dict[str, StageUsage]) -> bool:
     """Whether runs are named after a model and a language, such as gemma-3-270m-fr."""
     return all("-" in run and "@" not in run for run in runs)

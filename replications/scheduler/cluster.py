@@ -16,7 +16,7 @@ from replications import arithmetic
 from replications.errors import Refusal
 from replications.pipeline import Stage
 from replications.scheduler.schedule import Machine
-from replications.scheduler.workers import Ended, performed
+from replications.scheduler.workers import ProcessEnd, performed
 
 RETRIES = 3  # of a stage whose worker or node is lost; it goes on with the parts that are finished
 HANDED_ON = (
@@ -45,7 +45,7 @@ class Cluster:
         except (OSError, ValueError) as error:  # a ConnectionError is one of the former
             raise Refusal(f"no Ray cluster at {address} ({error}): `ray start --head` begins one") from None
         self.task = self.ray.remote(max_calls=1, max_retries=RETRIES)(on_a_node)  # a process of its own for each
-        self.running: dict[Future[Ended], Any] = {}
+        self.running: dict[Future[ProcessEnd], Any] = {}
 
     def __enter__(self) -> Cluster:
         return self
@@ -60,7 +60,7 @@ class Cluster:
         there = self.ray.cluster_resources()
         return Machine(int(there.get("CPU", 1)), there.get("memory", 0.0) / 1e9)
 
-    def start(self, stage: Stage, log: Path) -> Future[Ended]:
+    def start(self, stage: Stage, log: Path) -> Future[ProcessEnd]:
         """Run a stage's command on some node; what it says goes to `log`."""
         asks = self.task.options(num_cpus=1, num_gpus=stage.gpus, memory=int(stage.gigabytes * 1e9), name=stage.name)
         reference = asks.remote(stage.cmd, str(self.root), str(log))
@@ -69,7 +69,7 @@ class Cluster:
         future.add_done_callback(lambda done: self.running.pop(done, None))
         return future
 
-    def cancel(self, future: Future[Ended]) -> None:
+    def cancel(self, future: Future[ProcessEnd]) -> None:
         """End one command at once."""
         if future in self.running:
             self.ray.cancel(self.running[future], force=True)
@@ -87,7 +87,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def on_a_node(command: str, root: str, log: str) -> Ended:
+def on_a_node(command: str, root: str, log: str) -> ProcessEnd:
     """Run a command in this worker, which leaves the process group of Ray's own processes."""
     os.setpgid(0, 0)
     return performed(command, root, log)

@@ -9,7 +9,7 @@ from time import monotonic
 
 from rich.console import Console
 
-from replications import arithmetic
+from replications import arithmetic, durations
 from replications.edge import Stopped
 from replications.pipeline import PipelinePlan
 from replications.progress import duration
@@ -95,16 +95,16 @@ def _seconds(plan: PipelinePlan, asked: set[str], root: Path, pool: Here | Clust
 
     The calibration takes ten seconds, once on a machine. What is over soon, or runs on a cluster, goes without.
     """
-    own, other = journal.durations(root / journal.MEASURED), journal.durations(root / journal.RECORDED)
+    own, other = durations.durations(root / durations.MEASURED), durations.durations(root / durations.RECORDED)
     there, here = ({name: used.seconds for name, used in known.stages.items()} for known in (other, own))
-    unscaled = journal.expected(plan.stages, there | here)
+    unscaled = durations.expected(plan.stages, there | here)
     unknown = sum(unscaled[name] for name in asked & there.keys() - here.keys())
     if other.calibration is None or unknown < LONG or not isinstance(pool, Here):
         return unscaled
     calibration = own.calibration or pool.calibrate()
-    journal.keep_durations(root, calibration, {})
+    durations.keep_durations(root, calibration, {})
     scaled = {name: seconds * calibration / other.calibration for name, seconds in there.items()}
-    return journal.expected(plan.stages, scaled | here)
+    return durations.expected(plan.stages, scaled | here)
 
 
 def _announce(board: Board, began: Journal, here: Machine, seconds: dict[str, float]) -> None:
@@ -138,7 +138,7 @@ def _watched(
                 began.made[one.stage.name] = one.entry
                 journal.note(board.root, began)
             if one.is_made and one.usage is not None:
-                journal.keep_durations(board.root, None, {one.stage.name: one.usage})
+                durations.keep_durations(board.root, None, {one.stage.name: one.usage})
             view.ended(len(done), one)
     finally:
         view.close()

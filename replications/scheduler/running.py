@@ -9,11 +9,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
+from replications.durations import StageUsage
 from replications.errors import Refusal
 from replications.pipeline import PipelinePlan, Stage
-from replications.scheduler.journal import Usage
 from replications.scheduler.schedule import Machine, is_due
-from replications.scheduler.workers import Ended
+from replications.scheduler.workers import ProcessEnd
 
 LOGS = Path("reports/local/logs")
 TAIL = 6  # last lines of its output that a failed stage shows
@@ -27,9 +27,9 @@ class Pool(Protocol):
     @property
     def machine(self) -> Machine: ...
 
-    def start(self, stage: Stage, log: Path) -> Future[Ended]: ...
+    def start(self, stage: Stage, log: Path) -> Future[ProcessEnd]: ...
 
-    def cancel(self, future: Future[Ended]) -> None: ...
+    def cancel(self, future: Future[ProcessEnd]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Done:
     """
 
     stage: Stage
-    usage: Usage | None = None
+    usage: StageUsage | None = None
     failure: str = ""
     entry: str | None = None
 
@@ -59,8 +59,8 @@ class Board:
     plan: PipelinePlan
     root: Path
     waiting: list[Stage]
-    running: dict[Future[Ended], Stage] = field(default_factory=dict)
-    helpers: dict[Future[Ended], Stage] = field(default_factory=dict)
+    running: dict[Future[ProcessEnd], Stage] = field(default_factory=dict)
+    helpers: dict[Future[ProcessEnd], Stage] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
 
@@ -137,7 +137,7 @@ def _emptied(log: Path) -> Path:
     return log
 
 
-def _ended(board: Board, pool: Pool, future: Future[Ended], entry: Callable[[str], str]) -> Done:
+def _ended(board: Board, pool: Pool, future: Future[ProcessEnd], entry: Callable[[str], str]) -> Done:
     stage = board.running.pop(future)
     for helper in [helper for helper, helped in board.helpers.items() if helped == stage]:
         del board.helpers[helper]
@@ -152,7 +152,7 @@ def _ended(board: Board, pool: Pool, future: Future[Ended], entry: Callable[[str
     return Done(stage, usage, failure)
 
 
-def _outcome(board: Board, stage: Stage, future: Future[Ended]) -> tuple[str, Usage | None]:
+def _outcome(board: Board, stage: Stage, future: Future[ProcessEnd]) -> tuple[str, StageUsage | None]:
     if error := future.exception():
         return f"it could not be run: {error}", None
     status, usage = future.result()

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import resource
+import runpy
 import shlex
 import signal
 import subprocess
@@ -24,14 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from replications import arithmetic
+from replications.durations import StageUsage
 from replications.pipeline import Stage
-from replications.scheduler.journal import Usage
 from replications.scheduler.schedule import Machine
 
 LIBRARIES = "replications.scheduler.libraries"
 PATIENCE = 30.0  # seconds that a stage has to end after Ctrl-C
 ROUNDS = 250  # of the calibration: about ten seconds
-Ended = tuple[int, Usage | None]  # status of a command, negative for a signal, and what it took if that is known
+ProcessEnd = tuple[
+    int, StageUsage | None
+]  # status of a command, negative for a signal, and what it took if that is known
 
 
 def machine() -> Machine:
@@ -64,7 +67,7 @@ class Here:
         """What stages are given: `jobs` of the cores, and all memory."""
         return Machine(self.jobs, machine().gigabytes)
 
-    def start(self, stage: Stage, log: Path) -> Future[Ended]:
+    def start(self, stage: Stage, log: Path) -> Future[ProcessEnd]:
         """Run a stage's command in a process of its own; what it says goes to `log`."""
         return self._started(perform, stage.cmd, str(self.root), str(log))
 
@@ -73,7 +76,7 @@ class Here:
         begun = [self._started(fixed_work) for _ in range(self.jobs)]
         return max(future.result()[1] for future in begun)
 
-    def cancel(self, future: Future[Ended]) -> None:
+    def cancel(self, future: Future[ProcessEnd]) -> None:
         """End one command at once, and what it has started."""
         _signal(self.running.get(future), signal.SIGKILL)
         wait([future], PATIENCE)
@@ -140,7 +143,7 @@ def perform(sender: Connection, command: str, root: str, log: str) -> None:
     sys.exit(status)
 
 
-def performed(command: str, root: str, log: str) -> tuple[int, Usage]:
+def performed(command: str, root: str, log: str) -> tuple[int, StageUsage]:
     """Run a command as a shell in `root` would, its output behind what `log` holds, for good: status, what it took."""
     with open(log, "ab", buffering=0) as out:
         for stream in (1, 2):
@@ -151,11 +154,11 @@ def performed(command: str, root: str, log: str) -> tuple[int, Usage]:
     return status, usage(time.monotonic() - began)
 
 
-def usage(seconds: float) -> Usage:
+def usage(seconds: float) -> StageUsage:
     """What this process and those it waited for have taken."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 1 if sys.platform == "darwin" else 1024
-    return Usage(
+    return StageUsage(
         seconds=round(seconds, 1),
         cpu_seconds=round(sum(one.ru_utime + one.ru_stime for one in both), 1),
         gigabytes=round(max(one.ru_maxrss for one in both) * unit / 1e9, 2),
@@ -168,11 +171,9 @@ def _status(command: str) -> int:
     if program != "replicate":
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         return subprocess.run(command, shell=True, env=os.environ | {"PATH": path}).returncode
-    from replications import cli
-
     sys.argv = [program, *words]
     try:
-        cli.main()
+        runpy.run_module("replications.cli", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

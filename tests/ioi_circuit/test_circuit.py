@@ -40,6 +40,9 @@ class Kept(dict):
             self.made.append(name)
         return self[name]
 
+    def each(self, makers, doing):
+        return [self(name, make) for name, make in makers.items()]
+
 
 def search(architecture, keep, prompts=None):
     model = tiny_model(architecture)

@@ -6,7 +6,7 @@ import pytest
 
 from replications.errors import Refusal
 from replications.records import checked
-from replications.report.benchmarks import NOTHING, Benchmarks, benchmarks, line, load, write_benchmarks
+from replications.report.benchmarks import NOTHING, Benchmarks, benchmarks, line, page, write_benchmarks
 from replications.report.scoreboard import write_report
 from replications.settings import REPORTS
 
@@ -127,4 +127,4 @@ def test_the_report_writes_the_page_from_the_file_alone(checkout):
 
 
 def test_the_committed_page_is_that_of_the_committed_file():
-    assert (REPORTS / "benchmarks.md").read_text() == benchmarks(load(REPORTS / "benchmarks.json"))
+    assert (REPORTS / "benchmarks.md").read_text() == page(REPORTS.parent)

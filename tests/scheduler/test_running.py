@@ -5,10 +5,10 @@ from subprocess import run as shell
 
 import pytest
 
+from replications.durations import StageUsage
 from replications.errors import Refusal
 from replications.pipeline import SHARING, PipelinePlan, Stage, upstream
 from replications.scheduler import running, schedule
-from replications.scheduler.journal import Usage
 from replications.scheduler.schedule import Machine
 
 FILES = {"a": [], "b": ["a"], "c": [], "d": ["c"], "figures@d": ["d"], "report": ["b"]}
@@ -31,7 +31,7 @@ class Shell:
     def _run(self, command, log):
         with open(log, "w") as out:
             status = shell(command, shell=True, cwd=self.root, stdout=out, stderr=out).returncode
-        return status, Usage(seconds=1.0, cpu_seconds=1.0, gigabytes=0.1)
+        return status, StageUsage(seconds=1.0, cpu_seconds=1.0, gigabytes=0.1)
 
 
 def stage(name, deps=(), cmd="true", **fields):

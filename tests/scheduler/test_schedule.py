@@ -2,9 +2,9 @@
 
 import pytest
 
+from replications.durations import RECORDED, durations
 from replications.pipeline import GIGABYTES, PipelinePlan, Stage, stages, upstream
 from replications.scheduler import schedule
-from replications.scheduler.journal import RECORDED, durations
 from replications.scheduler.schedule import Machine
 from replications.settings import ROOT
 

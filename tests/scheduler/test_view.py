@@ -5,13 +5,13 @@ from time import monotonic
 
 import pytest
 
+from replications.durations import StageUsage
 from replications.pipeline import PipelinePlan, Stage, upstream
 from replications.scheduler import running, view
-from replications.scheduler.journal import Usage
 from replications.scheduler.running import Done
 from replications.scheduler.view import View
 
-USED = Usage(seconds=12.0, cpu_seconds=11.0, gigabytes=1.0)
+USED = StageUsage(seconds=12.0, cpu_seconds=11.0, gigabytes=1.0)
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from replications import durations
 from replications.pipeline import Stage
-from replications.scheduler import journal, view, workers
+from replications.scheduler import view, workers
 
 
 @pytest.fixture
@@ -62,18 +63,18 @@ def test_leaving_ends_what_runs(here):
 def test_what_is_not_known_takes_as_long_as_its_like():
     stages = [Stage(name, "", [], [], []) for name in ("rome@a", "rome@b", "rome@c", "ioi@a")]
     known = {"rome@a": 10.0, "rome@b": 30.0, "audit": 1.0}
-    assert journal.expected(stages, known) == {"rome@a": 10.0, "rome@b": 30.0, "rome@c": 20.0, "ioi@a": 10.0}
-    assert set(journal.expected(stages, {}).values()) == {journal.UNKNOWN}
+    assert durations.expected(stages, known) == {"rome@a": 10.0, "rome@b": 30.0, "rome@c": 20.0, "ioi@a": 10.0}
+    assert set(durations.expected(stages, {}).values()) == {durations.UNKNOWN}
 
 
 def test_a_file_of_durations_that_cannot_be_read_is_none(tmp_path):
     file = tmp_path / "durations.json"
-    assert journal.durations(file).stages == {}
+    assert durations.durations(file).stages == {}
     file.write_text('{"half')
-    assert journal.durations(file).calibration is None
-    journal.keep_durations(tmp_path, 3.5, {"a": journal.Usage(seconds=1.0, cpu_seconds=1.0, gigabytes=0.5)})
-    journal.keep_durations(tmp_path, None, {"b": journal.Usage(seconds=2.0, cpu_seconds=1.0, gigabytes=0.5)})
-    kept = journal.durations(tmp_path / journal.MEASURED)
+    assert durations.durations(file).calibration is None
+    durations.keep_durations(tmp_path, 3.5, {"a": durations.StageUsage(seconds=1.0, cpu_seconds=1.0, gigabytes=0.5)})
+    durations.keep_durations(tmp_path, None, {"b": durations.StageUsage(seconds=2.0, cpu_seconds=1.0, gigabytes=0.5)})
+    kept = durations.durations(tmp_path / durations.MEASURED)
     assert kept.calibration == 3.5
     assert list(kept.stages) == ["a", "b"]
 
