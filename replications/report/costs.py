@@ -14,7 +14,8 @@ FETCHING, DRAWING = ("model", "dataset"), ("figures", "report", "languages")
 MODELS, LANGUAGES, CORES = 100, 20, 16  # of the projection
 INTRODUCTION = """\
 Each stage computes on one thread; `make repro` runs as many at a time as there are cores. Seconds are of wall time,
-with a stage on every core of the machine below; *projected* is arithmetic, everything else was measured."""
+with a stage on every core of the machine below, and of a stage that another process helped only its own. What is *at
+best* or *projected* is arithmetic, everything else was measured."""
 
 
 def costs(root: Path) -> str:
@@ -27,7 +28,7 @@ def costs(root: Path) -> str:
 
 
 def by_room(known: Durations) -> dict[str, dict[str, StageUsage]]:
-    """StageUsage by room, or by what else stages are for, and by run."""
+    """What stages took by room, or by what else stages are for, and by run."""
     found: dict[str, dict[str, StageUsage]] = {}
     for name, used in known.stages.items():
         block, _, run = name.partition("@")

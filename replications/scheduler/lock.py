@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from replications.errors import Refusal
-from replications.files import read_yaml, write_bytes
+from replications.files import write_bytes
 
 KEPT = Path("reports/local/dvc.lock.kept")  # dvc.lock as it was, while it is being written
 
@@ -52,11 +52,6 @@ class StageLock:
             except DvcException as error:
                 raise Refusal(f"{name} ended well, but DVC cannot record it: {error}") from None
             return json.dumps(to_lockfile(stage)[name])
-
-    def names(self) -> list[str]:
-        """The stages that dvc.lock holds, in its order."""
-        file = self.root / "dvc.lock"
-        return list(read_yaml(file)["stages"]) if file.is_file() else []
 
     def take_up(self, entries: Mapping[str, str]) -> None:
         """Put into dvc.lock what a run that was killed has noted, of stages that would be stale without."""

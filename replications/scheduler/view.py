@@ -32,7 +32,7 @@ class View:
         where = f"[{number}/{self.total}] {done.stage.name}"
         if done.failure:
             self._say(f"{where} FAILED: {done.failure}")
-        elif done.usage is None or not done.is_made:
+        elif done.usage is None:
             self._say(f"{where}: nothing has changed")
         else:
             so_far = duration(monotonic() - self.began)

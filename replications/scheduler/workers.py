@@ -32,9 +32,8 @@ from replications.scheduler.schedule import Machine
 LIBRARIES = "replications.scheduler.libraries"
 PATIENCE = 30.0  # seconds that a stage has to end after Ctrl-C
 ROUNDS = 250  # of the calibration: about ten seconds
-ProcessEnd = tuple[
-    int, StageUsage | None
-]  # status of a command, negative for a signal, and what it took if that is known
+# Status of a command, negative for a signal, and what it took if that is known.
+ProcessEnd = tuple[int, StageUsage | None]
 
 
 def machine() -> Machine:
