@@ -17,8 +17,8 @@ hypothesis.settings.register_profile("busy", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("busy")
 
 WORKER_BYTES = 5 << 30  # the largest default model beside its bridge, in float32, and what its tests compute
-SLOW = ("sae", "sae_features", "sae_steering", "dictionaries", "ioi_faithfulness", "rome_tracing", "rome_editing",
-        "edge_probing", "toy_sae")  # fmt: skip
+SLOW = ("scheduler", "causal", "evidence", "layer_probing", "pipeline", "sae", "sae_features", "sae_steering",
+        "dictionaries", "ioi_faithfulness", "rome_tracing", "rome_editing", "edge_probing", "toy_sae")  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -121,8 +121,12 @@ def _awaited(process: BaseProcess, receiver: Connection) -> tuple[int, Any]:
 
 
 def in_a_group(target: Callable[..., None], sender: Connection, *args: Any) -> None:
-    """Run `target` in a process group of its own, which ends when the process that started it does."""
+    """Run `target` in a process group of its own, which ends when the process that started it does.
+
+    Ctrl-C ends it also where it is ignored by whoever started all this in the background of a shell.
+    """
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     target(sender, *args)
 

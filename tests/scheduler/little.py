@@ -1,12 +1,14 @@
-"""A pipeline of little stages in a repository of its own, run by the scheduler in a process that a test can kill.
+"""A pipeline of little stages in a repository of its own, run by the scheduler in a process that a test can kill."""
 
-python -m scheduler.little ROOT JOBS [--force]
-"""
-
+import contextlib
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+from dvc.cli import main as dvc_main
 
 from replications.pipeline import plan, stages
 from replications.scheduler import workers
@@ -25,7 +27,7 @@ def moment(name):  # at which a test has it killed, with the process that runs i
         asked.unlink()
         os.killpg(0, signal.SIGKILL)
 moment("before")
-time.sleep(0.1)
+time.sleep(0.05)
 fresh = Path(out + ".fresh")
 fresh.write_text(out + "".join(Path(one).read_text() for one in ins))
 moment("half")
@@ -43,7 +45,7 @@ def build(root: Path) -> Path:
     (root / "work.py").write_text(WORK)
     (root / "params.yaml").write_text("{}\n")
     blocks = {
-        name: {"cmd": f"python work.py {name} {' '.join(deps)}", "deps": [*deps, "work.py"],
+        name: {"cmd": f"python -SE work.py {name} {' '.join(deps)}", "deps": [*deps, "work.py"],
                "outs": [{name: {"cache": False, "persist": True}}]}
         for name, deps in CHAIN.items()
     }  # fmt: skip
@@ -57,9 +59,12 @@ def build(root: Path) -> Path:
 
 
 def call(root: Path, *command: str) -> str:
-    """What a command says; it has to end well."""
-    ready = [sys.executable, "-m", *command] if command[0] == "dvc" else list(command)
-    return subprocess.run(ready, cwd=root, check=True, capture_output=True, text=True).stdout
+    """What a command says; it has to end well. DVC runs in this process, which has it loaded."""
+    if command[0] != "dvc":
+        return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+    with contextlib.chdir(root), contextlib.redirect_stdout(io.StringIO()) as said:
+        assert dvc_main(list(command[1:])) == 0, said.getvalue()
+    return said.getvalue()
 
 
 def counted(root: Path) -> list[str]:
@@ -75,6 +80,15 @@ def run(root: Path, options: Options) -> list:
         return make(plan(stages(root), lambda need: ""), root, options, lock)
 
 
-if __name__ == "__main__":
-    done = run(Path(sys.argv[1]), Options(is_forced=True, jobs=2))
-    sys.exit(int(any(one.failure for one in done)))
+def served() -> None:
+    """Fork a scheduler for every folder that is a line of stdin; say its process, and how it ended. All is loaded then.
+
+    For a process of its own, which has one thread only.
+    """
+    for line in sys.stdin:
+        if pid := os.fork():
+            print(pid, flush=True)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        else:
+            done = run(Path(line.strip()), Options(is_forced=True, jobs=2))
+            os._exit(int(any(one.failure for one in done)))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -31,13 +32,24 @@ def root(made, tmp_path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
-def scheduler(root: Path) -> subprocess.Popen:
+@pytest.fixture(scope="module")
+def nursery():
+    """A process that forks a scheduler for each folder it is told, see little.served."""
     tests = str(Path(little.__file__).parents[1])
     path = os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, "-m", "scheduler.little", str(root)], stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", "from scheduler.little import served; served()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path},
+    ) as process:  # fmt: skip
+        yield process
+        process.stdin.close()
+
+
+def scheduler(nursery: subprocess.Popen, root: Path) -> int:
+    """The process of a scheduler that has been started."""
+    nursery.stdin.write(f"{root}\n")
+    nursery.stdin.flush()
+    return int(nursery.stdout.readline())
 
 
 def test_a_lock_from_nothing_is_that_of_dvc_to_the_byte(root):
@@ -88,23 +100,23 @@ def test_a_lock_that_was_being_written_is_put_back(root):
     assert not (root / KEPT).exists()
 
 
-def test_a_scheduler_that_is_killed_is_gone_on_with(root):
+def test_a_scheduler_that_is_killed_is_gone_on_with(nursery, root):
     """Killed at ten moments in a row: stages end with it, and what was made by then is not made again."""
     lock, status = (root / "dvc.lock").read_bytes(), little.call(root, "git", "status", "--porcelain")
     made: dict[str, int] = {}
     for moment in range(MOMENTS):
-        process, known = scheduler(root), len(little.counted(root))
-        while len(little.counted(root)) == known and process.poll() is None:
+        known, process = len(little.counted(root)), scheduler(nursery, root)
+        end = time.monotonic() + 30
+        while len(little.counted(root)) == known and time.monotonic() < end:
             time.sleep(0.01)
         time.sleep(0.03 * moment)
-        process.kill()
-        process.communicate()
+        os.kill(process, signal.SIGKILL)
+        nursery.stdout.readline()
         time.sleep(0.1)  # so that stages have ended, too
         begun = Counter(little.counted(root))
         made = {name: made.get(name, begun[name]) for name in journal.begun(root).made}
-    finished = scheduler(root)
-    _, said = finished.communicate()
-    assert finished.returncode == 0, said
+    scheduler(nursery, root)
+    assert int(nursery.stdout.readline()) == 0
     assert (root / "dvc.lock").read_bytes() == lock
     assert little.call(root, "git", "status", "--porcelain") == status
     assert not (root / journal.UNDER_WAY).exists()
