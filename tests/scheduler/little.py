@@ -27,7 +27,7 @@ def moment(name):  # at which a test has it killed, with the process that runs i
         asked.unlink()
         os.killpg(0, signal.SIGKILL)
 moment("before")
-time.sleep(0.05)
+time.sleep(0.1)
 fresh = Path(out + ".fresh")
 fresh.write_text(out + "".join(Path(one).read_text() for one in ins))
 moment("half")
