@@ -56,8 +56,10 @@ def test_leaving_ends_what_runs(here):
     future, log = start(here, "echo begun; sleep 60")
     while not log.read_text():
         time.sleep(0.02)
+    began = time.monotonic()
     here.stop()
     assert future.result(timeout=5)[0] != 0
+    assert time.monotonic() - began < workers.PATIENCE, "it heard Ctrl-C, and did not have to be killed"
 
 
 def test_what_is_not_known_takes_as_long_as_its_like():
